@@ -1,0 +1,129 @@
+//! Pairing, and the devices of a pairing (PROTOCOL 4).
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::DeviceKey;
+use crate::display::wire_enum;
+use crate::id::{DeviceId, RelayUserLinkedId, TenantId, UserSocketHash};
+
+wire_enum!(
+    /// What a device is, and so how it is reached.
+    Platform,
+    "must be android, ios, web or stream",
+    /// FCM on Android.
+    Android = "android",
+    /// FCM through Apple's service.
+    Ios = "ios",
+    /// FCM in a browser.
+    Web = "web",
+    /// Server-sent events; no push address.
+    Stream = "stream",
+);
+
+/// Body of POST /relay/prepare-pairing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PreparePairing {
+    /// The tenant's handle of the user.
+    pub user_socket_hash: UserSocketHash,
+    /// The tenant's own id of the user.
+    pub backend_user_id: String,
+    /// Shown on the device.
+    pub display_name: String,
+    /// At least one of e-mail and phone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_email: Option<String>,
+    /// At least one of e-mail and phone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_phone: Option<String>,
+    /// Given name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// Family name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// Picture for the device, https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_logo_url: Option<String>,
+}
+
+/// Answer to [`PreparePairing`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PairingOffer {
+    /// JWT, single use.
+    pub pairing_proof: String,
+    /// Seconds that it lives.
+    pub expires_in: u64,
+    /// What a QR code shows.
+    pub pairing_uri: String,
+}
+
+/// Body of POST /device/register-token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RegisterDevice {
+    /// FCM registration token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fcm_token: Option<String>,
+    /// Firebase installation id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fid: Option<String>,
+    /// What the device is.
+    pub platform: Platform,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_name: Option<String>,
+    /// Version of the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_version: Option<String>,
+    /// The key that will sign this device's decisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_public_key: Option<DeviceKey>,
+}
+
+/// What a device learns of its pairing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PairingInfo {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The tenant, for people.
+    pub tenant_name: String,
+    /// The user.
+    pub user_socket_hash: UserSocketHash,
+    /// The pairing.
+    pub relay_user_linked_id: RelayUserLinkedId,
+    /// This device.
+    pub device_id: DeviceId,
+    /// The user, for people.
+    pub display_name: String,
+    /// Picture.
+    pub display_logo_url: Option<String>,
+}
+
+/// Answer to [`RegisterDevice`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Registration {
+    /// JWT, 30 days.
+    pub device_session_token: String,
+    /// Seconds that it lives.
+    pub expires_in: u64,
+    /// The pairing.
+    pub pairing: PairingInfo,
+    /// `active`, or `awaiting_confirmation` until an existing device confirms this one.
+    pub device_status: DeviceStatus,
+}
+
+wire_enum!(
+    /// Whether a device may act.
+    DeviceStatus,
+    "must be a known device status",
+    /// It may.
+    Active = "active",
+    /// An existing device must confirm it first (SECURITY, "Devices").
+    AwaitingConfirmation = "awaiting_confirmation",
+    /// Gone for good.
+    Removed = "removed",
+);
