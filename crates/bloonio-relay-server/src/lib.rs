@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The relay: takes prompts from backends, brings them to phones, and carries the decisions back.
+//!
+//! | room | what happens there |
+//! | --- | --- |
+//! | [`http`] | authenticate, parse, answer; nothing is decided here |
+//! | [`service`] | the rules: who may do what, and what follows |
+//! | [`storage`] | one transaction a change, the outbox rows with it |
+//! | [`push`] | FCM, and the stream of server-sent events |
+//! | [`outbox`] | callbacks: claim, attempt, settle |
+//! | [`net`] | the guard on every address that a tenant can name |
+//!
+//! [`app::App`] holds what they share; [`config`] says how it is set up.
+
+pub mod app;
+pub mod config;
+pub mod http;
+pub mod hub;
+pub mod limit;
+pub mod net;
+pub mod outbox;
+pub mod push;
+pub mod seal;
+pub mod service;
+pub mod shutdown;
+pub mod storage;
+pub mod telemetry;
+pub mod token;

@@ -1,0 +1,112 @@
+//! The relay's truth: SQLite in WAL mode with full synchronisation, so that a decision answered with 200 is on disk.
+//!
+//! Rules of this room: every statement starts with `-- function_name`; the tenant is the first argument; a change is one
+//! conditional statement whose affected rows are checked, or one [`Storage::begin`] transaction that also writes the
+//! outbox rows. Placeholders are `$1`, so that the same text serves other engines.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlSafeStr, Sqlite};
+
+/// A write transaction: taken with BEGIN IMMEDIATE, rolled back when dropped.
+pub type Tx = sqlx::Transaction<'static, Sqlite>;
+
+/// The storage does not do what it must.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// It does not answer, or refuses.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// A row that this version does not understand: refused, never guessed.
+    #[error("a stored {0} cannot be read")]
+    Corrupt(&'static str),
+    /// The schema could not be brought up to date.
+    #[error("the migration failed")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// The open database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    readers: SqlitePool,
+    writer: SqlitePool,
+}
+
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "relay", include_str!("../migrations/sqlite/0001_relay.sql"))];
+
+impl Storage {
+    /// Opens (and creates) the database of a `sqlite://` URL. Does not migrate.
+    ///
+    /// # Errors
+    /// [`StorageError::Database`] for an unreadable URL or file.
+    pub async fn open(url: &str) -> Result<Self, StorageError> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5));
+        // One writer: SQLite has one anyway, and a queue in the process is fairer than its busy handler.
+        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(Duration::from_secs(5));
+        let writer = pool(1).connect_with(options.clone()).await?;
+        let readers = pool(8).connect_with(options.read_only(true)).await?;
+        Ok(Self { readers, writer })
+    }
+
+    /// Opens the database file at `path`.
+    ///
+    /// # Errors
+    /// Those of [`Storage::open`].
+    pub async fn open_file(path: &Path) -> Result<Self, StorageError> {
+        Self::open(&format!("sqlite://{}", path.display())).await
+    }
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`StorageError::Migration`].
+    pub async fn migrate(&self) -> Result<(), StorageError> {
+        let migrations = MIGRATIONS.iter().map(|&(version, name, sql)| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
+        Migrator::with_migrations(migrations.collect()).run(&self.writer).await?;
+        Ok(())
+    }
+
+    /// For statements that only read.
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// For single statements that write.
+    pub fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    /// Begins a write transaction.
+    ///
+    /// # Errors
+    /// [`StorageError::Database`].
+    pub async fn begin(&self) -> Result<Tx, StorageError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StorageError::Database`].
+    pub async fn ping(&self) -> Result<(), StorageError> {
+        sqlx::query("-- ping\nSELECT 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    /// Closes the database; what was committed is on disk.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
