@@ -1,1 +1,15 @@
-//! Harness.
+//! The actors that play in the end-to-end tests. They start the built binaries on free ports and talk to them from
+//! outside: an [`operator::Operator`], a [`tenant::TenantBackend`], [`phone::Phone`]s, the example bank
+//! ([`bank::Bank`]), a callback [`receiver::Receiver`], and an FCM emulator.
+//!
+//! Nothing here sleeps: a test waits for a condition ([`wait`]), with a deadline that only a defect reaches.
+
+pub mod bank;
+pub mod operator;
+pub mod phone;
+pub mod process;
+pub mod receiver;
+pub mod relay;
+pub mod stage;
+pub mod tenant;
+pub mod wait;

@@ -1,0 +1,70 @@
+//! The example bank as its customers' browsers see it.
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::operator::{Answer, http};
+use crate::process::{Process, binary};
+use crate::tenant::TenantBackend;
+
+/// A running example bank.
+#[derive(Debug)]
+pub struct Bank {
+    /// The process.
+    pub process: Process,
+    http: reqwest::Client,
+}
+
+impl Bank {
+    /// Starts the axum bank as a backend of `tenant`, with more environment variables.
+    pub async fn start(relay_url: &str, tenant: &TenantBackend, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary("axum-transfer"));
+        command
+            .env_clear()
+            .env("APP_LISTEN", "127.0.0.1:0")
+            .env("BLOONIO_RELAY_BASE_URL", relay_url)
+            .env("BLOONIO_RELAY_TENANT_ID", &tenant.tenant_id)
+            .env("BLOONIO_RELAY_TENANT_SECRET", tenant.secret.expose())
+            .env("BLOONIO_RELAY_STATE_BACKEND", "memory")
+            .env("RUST_LOG", "info,bloonio_sudo=debug")
+            .envs(variables.iter().copied());
+        Self { process: Process::start("axum-transfer", command).await, http: http() }
+    }
+
+    /// A request of somebody with `token` (`demo-jane`, …).
+    pub fn request(&self, method: reqwest::Method, path: &str, token: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, self.process.url(path));
+        if token.is_empty() { request } else { request.bearer_auth(token) }
+    }
+
+    /// POST of a JSON body, with an instruction key if there is one.
+    pub async fn post(&self, path: &str, token: &str, body: &Value, key: Option<&str>) -> Answer {
+        let mut request = self.request(reqwest::Method::POST, path, token).json(body);
+        if let Some(key) = key {
+            request = request.header("x-sudo-instruction-key", key);
+        }
+        Answer::of(request.send().await.expect("bank answers")).await
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        Answer::of(self.request(reqwest::Method::GET, path, token).send().await.expect("bank answers")).await
+    }
+
+    /// Jane's transfer, with an instruction key if there is one.
+    pub async fn transfer(&self, key: Option<&str>) -> Answer {
+        self.post("/transfer/execute", "demo-jane", &transfer(), key).await
+    }
+
+    /// What has been executed.
+    pub async fn ledger(&self) -> Vec<Value> {
+        let answer = self.get("/ledger", "demo-jane").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["items"].as_array().cloned().expect("items")
+    }
+}
+
+/// The transfer that the tests make.
+pub fn transfer() -> Value {
+    json!({"amount": "1000.00", "recipient": "ACME Corp"})
+}
