@@ -1,10 +1,10 @@
 //! The example bank as its customers' browsers see it.
 
+use bloonio_demo::process::{Process, binary};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::operator::{Answer, http};
-use crate::process::{Process, binary};
 use crate::tenant::TenantBackend;
 
 /// A running example bank.
@@ -18,7 +18,7 @@ pub struct Bank {
 impl Bank {
     /// Starts the axum bank as a backend of `tenant`, with more environment variables.
     pub async fn start(relay_url: &str, tenant: &TenantBackend, variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary("axum-transfer"));
+        let mut command = Command::new(binary("axum-transfer").expect("built"));
         command
             .env_clear()
             .env("APP_LISTEN", "127.0.0.1:0")
@@ -28,7 +28,8 @@ impl Bank {
             .env("BLOONIO_RELAY_STATE_BACKEND", "memory")
             .env("RUST_LOG", "info,bloonio_sudo=debug")
             .envs(variables.iter().copied());
-        Self { process: Process::start("axum-transfer", command).await, http: http() }
+        let process = Process::start("axum-transfer", command).await.expect("the bank starts");
+        Self { process, http: http() }
     }
 
     /// A request of somebody with `token` (`demo-jane`, …).

@@ -7,7 +7,6 @@
 pub mod bank;
 pub mod operator;
 pub mod phone;
-pub mod process;
 pub mod receiver;
 pub mod relay;
 pub mod stage;

@@ -1,10 +1,10 @@
 //! A person's phone: the `bloonio-phone` command line, driven as a script would.
 
+use bloonio_demo::process::binary;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::process::binary;
 use crate::wait;
 
 /// A phone with its own memory.
@@ -56,7 +56,7 @@ impl Phone {
 
     /// Runs a command.
     pub async fn run(&self, arguments: &[&str]) -> Outcome {
-        let mut command = Command::new(binary("bloonio-phone"));
+        let mut command = Command::new(binary("bloonio-phone").expect("built"));
         command.env_clear().arg("--home").arg(self.home.path()).arg("--json").args(arguments).kill_on_drop(true);
         let output = tokio::time::timeout(wait::DEADLINE, command.output()).await.expect("ends").expect("runs");
         let text = String::from_utf8_lossy(&output.stdout);

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use bloonio_demo::process::{Process, binary};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::operator::Operator;
-use crate::process::{Process, binary};
 
 /// The admin key that the tests use.
 pub const ADMIN_KEY: &str = "admin-key-of-the-tests-0123456789abcdef";
@@ -34,7 +34,7 @@ impl RelaySetup {
 }
 
 async fn launch(folder: &Path, listen: &str, variables: &[(String, String)]) -> Process {
-    let mut command = Command::new(binary("bloonio-relay-server"));
+    let mut command = Command::new(binary("bloonio-relay-server").expect("built"));
     command
         .arg("serve")
         .env_clear()
@@ -44,7 +44,7 @@ async fn launch(folder: &Path, listen: &str, variables: &[(String, String)]) -> 
         .env("RELAY_ALLOW_PRIVATE_CALLBACKS", "true")
         .env("RUST_LOG", "info,bloonio_relay_server=debug")
         .envs(variables.iter().map(|(name, value)| (name, value)));
-    Process::start("bloonio-relay-server", command).await
+    Process::start("bloonio-relay-server", command).await.expect("the relay starts")
 }
 
 /// A running relay.

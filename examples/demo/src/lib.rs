@@ -1,0 +1,3 @@
+//! Starting the parts of the suite as processes of their own: for the demo, and for the end-to-end tests.
+
+pub mod process;
