@@ -35,7 +35,8 @@ async fn a_receiver_that_was_down_for_a_while_gets_the_decision() {
     assert_eq!(tenant.send_challenge(USER, "instruction-1").await.status, 200);
     phone.approve("instruction-1").await;
     // Tries come 0, 1, 2, 4, 8 and 15 s after the decision: after the sixth it has been down for 15 s, and the next comes at 30 s.
-    wait::until("six tries in vain", || async { (attempts(&relay.operator(), &tenant).await >= 6).then_some(()) }).await;
+    wait::until("six tries in vain", || async { (attempts(&relay.operator(), &tenant).await >= 6).then_some(()) })
+        .await;
     let receiver = Receiver::start_at(&address).await;
     receiver.expect_secret(&tenant.secret);
     let received = receiver.wait_for("the decision", |r| !decisions(r).is_empty()).await;

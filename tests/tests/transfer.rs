@@ -216,7 +216,8 @@ async fn bad_input_is_named_before_anybody_is_asked() {
     wrong.expect_error(422, "VALIDATION_FAILED");
     let fields: Vec<_> = wrong.body["details"].as_array().unwrap().iter().map(|d| d["field"].clone()).collect();
     assert_eq!(fields, ["amount", "recipient"], "{wrong:?}");
-    let noise = stage.bank.request(reqwest::Method::POST, "/transfer/execute", "demo-jane").body("{").send().await.unwrap();
+    let noise =
+        stage.bank.request(reqwest::Method::POST, "/transfer/execute", "demo-jane").body("{").send().await.unwrap();
     assert_eq!(noise.status(), 400);
     let large = stage.bank.request(reqwest::Method::POST, "/transfer/execute", "demo-jane").body(vec![b' '; 1_100_000]);
     let large = bloonio_tests::operator::Answer::of(large.send().await.unwrap()).await;
