@@ -1,0 +1,32 @@
+//! What each command does.
+
+mod answer;
+mod list;
+mod manage;
+mod pair;
+mod watch;
+
+use crate::args::Command;
+use crate::error::PhoneError;
+use crate::phone::Phone;
+use bloonio_authenticator::answer::Answer;
+
+/// Runs a command.
+pub async fn run(phone: &Phone, command: Command) -> Result<(), PhoneError> {
+    match command {
+        Command::Pair(args) => pair::pair(phone, args).await,
+        Command::List => list::prompts(phone).await,
+        Command::Alerts => list::alerts(phone).await,
+        Command::Watch { once } => watch::watch(phone, once).await,
+        Command::Show(prompt) => answer::show(phone, &prompt).await,
+        Command::Approve { prompt, number, totp } => {
+            answer::answer(phone, &prompt, &Answer::approve().with_number(number).with_totp(totp)).await
+        }
+        Command::Deny { prompt, reason } => answer::answer(phone, &prompt, &Answer::deny().with_reason(reason)).await,
+        Command::ConfirmDevice { device_id, reject, only } => {
+            manage::confirm(phone, &device_id, !reject, only.tenant.as_ref()).await
+        }
+        Command::Refresh { fcm_token, only } => manage::refresh(phone, fcm_token, only.tenant.as_ref()).await,
+        Command::Unpair { force, only } => manage::unpair(phone, force, only.tenant.as_ref()).await,
+    }
+}
