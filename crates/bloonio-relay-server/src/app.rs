@@ -1,1 +1,194 @@
-//! Written next.
+//! What all parts of a relay share, put together once.
+
+use std::sync::Arc;
+
+use bloonio_wire::clock::Clock;
+use bloonio_wire::id::{InstructionId, RelayUserLinkedId, TenantId};
+use bloonio_wire::random::Random;
+use bloonio_wire::secret::Secret;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::limit::Limits;
+use crate::net::client::{CallbackClient, ClientError, ExtraRoots};
+use crate::net::guard::Guard;
+use crate::outbox::{Outbox, OutboxLimits, OutboxParts};
+use crate::push::dispatch::PushLimits;
+use crate::push::stream::StreamEvent;
+use crate::push::{PushSender, Pusher, PusherParts};
+use crate::seal::{MasterKey, SealError, Sealer};
+use crate::service::tenant::Registry;
+use crate::storage::tenant::SealedSecret;
+use crate::storage::{Storage, StorageError};
+use crate::telemetry::metrics::Metrics;
+use crate::token::Tokens;
+
+/// The state of every handler.
+pub type SharedApp = Arc<App>;
+
+/// A relay cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A client for outgoing calls cannot be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The machine has no randomness, or the key does not seal.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+/// What a relay is made of; tests replace clock, randomness, sender and guard.
+#[derive(Debug)]
+pub struct AppParts {
+    /// Checked settings, [`Config::bound_to`] their address.
+    pub config: Config,
+    /// The open and migrated database.
+    pub storage: Storage,
+    /// Root of all keys.
+    pub master: MasterKey,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Draws ids, secrets and tokens.
+    pub random: Arc<dyn Random>,
+    /// The push service; `None` where it is not configured.
+    pub sender: Option<Arc<dyn PushSender>>,
+    /// Judges what callbacks may reach.
+    pub guard: Guard,
+    /// Trust roots besides the system's own.
+    pub roots: ExtraRoots,
+    /// How the outbox works.
+    pub outbox_limits: OutboxLimits,
+    /// How pushes are sent.
+    pub push_limits: PushLimits,
+}
+
+/// A relay.
+#[derive(Debug)]
+pub struct App {
+    /// Its settings.
+    pub config: Config,
+    /// Its truth.
+    pub storage: Storage,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Draws ids, secrets and tokens.
+    pub random: Arc<dyn Random>,
+    /// Seals what is secret in the storage.
+    pub sealer: Sealer,
+    /// Opened in place of an unknown tenant's secret.
+    pub decoy: Decoy,
+    /// Issues and reads the device tokens.
+    pub tokens: Tokens,
+    /// Rate limits.
+    pub limits: Limits,
+    /// Sends pushes.
+    pub pusher: Pusher,
+    /// Makes callbacks.
+    pub outbox: Outbox,
+    /// Woken at every change of a prompt.
+    pub prompts: Hub<(TenantId, InstructionId), ()>,
+    /// Open streams of a pairing's devices.
+    pub streams: Hub<(TenantId, RelayUserLinkedId), StreamEvent>,
+    /// Judges what callbacks may reach.
+    pub guard: Guard,
+    /// The process's metrics.
+    pub metrics: Metrics,
+    /// Everything that runs beside the requests.
+    pub tracker: TaskTracker,
+    /// Cancelled when the relay shall stop: whoever waits for something ends at once.
+    pub stopping: CancellationToken,
+}
+
+impl App {
+    /// Puts a relay together. Nothing runs until [`App::start`].
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub fn new(parts: AppParts) -> Result<SharedApp, AppError> {
+        let AppParts { config, storage, master, clock, random, sender, guard, roots, .. } = parts;
+        let (tracker, stopping, streams) = (TaskTracker::new(), CancellationToken::new(), Hub::default());
+        let sealer = Sealer::new(&master);
+        let pusher = Pusher::new(PusherParts {
+            storage: storage.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            streams: Hub::clone(&streams),
+            sender,
+            tracker: tracker.clone(),
+            stopping: stopping.clone(),
+            limits: parts.push_limits,
+        });
+        let outbox = Outbox::new(OutboxParts {
+            storage: storage.clone(),
+            sealer: sealer.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            client: CallbackClient::new(guard.clone(), &roots)?,
+            stopping: stopping.clone(),
+            limits: parts.outbox_limits,
+        });
+        Ok(Arc::new(Self {
+            decoy: Decoy::new(&sealer, random.as_ref())?,
+            tokens: Tokens::new(&master),
+            limits: Limits::new(Arc::clone(&clock)),
+            metrics: Metrics::install(),
+            prompts: Hub::default(),
+            config,
+            storage,
+            clock,
+            random,
+            sealer,
+            pusher,
+            outbox,
+            streams,
+            guard,
+            tracker,
+            stopping,
+        }))
+    }
+
+    /// Starts what runs beside the requests: callbacks, later pushes, sweeping.
+    pub fn start(self: &Arc<Self>) {
+        self.tracker.spawn(self.outbox.clone().run());
+        self.tracker.spawn(self.pusher.clone().run());
+        self.tracker.spawn(crate::sweep::run(Arc::clone(self)));
+    }
+
+    /// The operator calls on tenants.
+    pub fn registry(&self) -> Registry<'_> {
+        Registry {
+            storage: &self.storage,
+            sealer: &self.sealer,
+            clock: self.clock.as_ref(),
+            random: self.random.as_ref(),
+            allow_http: self.config.guard.allow_private,
+        }
+    }
+}
+
+/// A secret of nobody, sealed like a tenant's own: calls in the name of an unknown tenant are verified against it, so that
+/// they take as long as those of a known one (ATTACKS A101).
+#[derive(Debug)]
+pub struct Decoy {
+    tenant_id: TenantId,
+    sealed: SealedSecret,
+}
+
+impl Decoy {
+    fn new(sealer: &Sealer, random: &dyn Random) -> Result<Self, SealError> {
+        let tenant_id = TenantId::draw(random)?;
+        let secret = Secret::draw_tenant_secret(random)?;
+        let sealed = SealedSecret::seal(sealer, random, &tenant_id, &secret)?;
+        Ok(Self { tenant_id, sealed })
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] under another master key.
+    pub fn open(&self, sealer: &Sealer) -> Result<Secret, StorageError> {
+        self.sealed.open(sealer, &self.tenant_id)
+    }
+}

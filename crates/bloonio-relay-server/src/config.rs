@@ -1,1 +1,210 @@
-//! Written next.
+//! How a relay is set up (PROTOCOL 10): flags and environment on one side, checked values on the other.
+//!
+//! [`args::RelayArgs`] is what clap reads. [`Config::from_args`] checks all of it before anything is opened, so that a
+//! relay with a mistake in its settings ends at once and says which setting it is.
+
+pub mod args;
+pub mod master_key;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bloonio_wire::secret::Secret;
+use ipnet::IpNet;
+use url::Url;
+
+use crate::net::guard::GuardPolicy;
+pub use args::{LogFormat, RelayArgs};
+
+/// An admin key shorter than this refuses to start (SECURITY, "Outbound and operators").
+pub const MIN_ADMIN_KEY_BYTES: usize = 32;
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The value breaks the rule of its setting.
+    #[error("{name}: {problem}")]
+    Invalid {
+        /// Name of the environment variable.
+        name: &'static str,
+        /// What is wrong, without the value where that is secret.
+        problem: String,
+    },
+    /// The setting belongs to a part that this version does not have; ignoring it would be a silent weakening.
+    #[error("{name} is set, but this version does not have {what} yet; unset it")]
+    NotYet {
+        /// Name of the environment variable.
+        name: &'static str,
+        /// The missing part.
+        what: &'static str,
+    },
+    /// A file or folder cannot be used.
+    #[error("{what} {path}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// With what.
+        path: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The master key's file holds something else.
+    #[error("{path} does not hold 32 bytes in base64; restore it from its backup, nothing sealed opens without it")]
+    BadMasterKey {
+        /// The file.
+        path: String,
+    },
+    /// No randomness for a fresh master key.
+    #[error(transparent)]
+    Seal(#[from] crate::seal::SealError),
+}
+
+impl ConfigError {
+    fn invalid(name: &'static str, problem: impl Into<String>) -> Self {
+        Self::Invalid { name, problem: problem.into() }
+    }
+}
+
+/// The relay's settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 picks one.
+    pub listen: String,
+    /// Base address that devices and backends use, without trailing slash. Empty until [`Config::bound_to`], unless given.
+    pub public_url: String,
+    /// Folder of the database and the master key.
+    pub data_dir: PathBuf,
+    /// Database, if it is not `relay.db` in the data folder.
+    pub database_url: Option<String>,
+    /// Keys that open the operator calls; empty: nobody may.
+    pub admin_keys: Vec<Secret>,
+    /// Master key in base64, if it is not kept in the data folder.
+    pub master_key: Option<Secret>,
+    /// Service account of the push service.
+    pub fcm_credentials: Option<PathBuf>,
+    /// Base address of the push service.
+    pub fcm_endpoint: Url,
+    /// One more trust root.
+    pub extra_ca_file: Option<PathBuf>,
+    /// What callbacks may reach.
+    pub guard: GuardPolicy,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Own listener for the metrics, which needs no key there.
+    pub admin_listen: Option<String>,
+    /// Life of a pairing proof.
+    pub pairing_proof_ttl: Duration,
+    /// Form of the log.
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Checks what the command line and the environment gave.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the first setting that cannot be used.
+    pub fn from_args(args: RelayArgs) -> Result<Self, ConfigError> {
+        args.refuse_what_is_not_there_yet()?;
+        let mut admin_keys = Vec::new();
+        for (name, key) in
+            [("RELAY_ADMIN_KEY", args.relay_admin_key), ("RELAY_ADMIN_KEY_NEXT", args.relay_admin_key_next)]
+        {
+            admin_keys.extend(key.map(|key| admin_key(name, key)).transpose()?);
+        }
+        Ok(Self {
+            listen: args.relay_listen,
+            public_url: args
+                .relay_public_url
+                .filter(|url| !url.is_empty())
+                .map_or(Ok(String::new()), |url| base_url(&url))?,
+            data_dir: args.relay_data_dir,
+            database_url: args.relay_database_url.filter(|url| !url.is_empty()).map(database_url).transpose()?,
+            admin_keys,
+            master_key: args.relay_master_key.filter(|key| !key.expose().is_empty()),
+            fcm_credentials: args.relay_fcm_credentials.filter(|path| !path.as_os_str().is_empty()),
+            fcm_endpoint: endpoint("RELAY_FCM_ENDPOINT", &args.relay_fcm_endpoint)?,
+            extra_ca_file: args.relay_extra_ca_file.filter(|path| !path.as_os_str().is_empty()),
+            guard: GuardPolicy {
+                allow_private: args.relay_allow_private_callbacks,
+                extra_ports: args.relay_extra_callback_ports,
+            },
+            trusted_proxies: args.relay_trusted_proxies.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
+            admin_listen: args.relay_admin_listen.filter(|listen| !listen.is_empty()),
+            pairing_proof_ttl: Duration::from_secs(args.pairing_proof_ttl_seconds),
+            log_format: args.relay_log_format,
+        })
+    }
+
+    /// Completes the settings with the address that was really bound: the default of `RELAY_PUBLIC_URL`.
+    #[must_use]
+    pub fn bound_to(mut self, address: std::net::SocketAddr) -> Self {
+        if self.public_url.is_empty() {
+            self.public_url = format!("http://{address}");
+        }
+        self
+    }
+}
+
+fn admin_key(name: &'static str, key: Secret) -> Result<Secret, ConfigError> {
+    if key.as_bytes().len() < MIN_ADMIN_KEY_BYTES {
+        return Err(ConfigError::invalid(name, format!("must have at least {MIN_ADMIN_KEY_BYTES} bytes")));
+    }
+    if !key.as_bytes().iter().all(|byte| (0x21..=0x7e).contains(byte)) {
+        return Err(ConfigError::invalid(name, "must be printable ASCII without blanks, since it travels in a header"));
+    }
+    Ok(key)
+}
+
+fn base_url(text: &str) -> Result<String, ConfigError> {
+    let name = "RELAY_PUBLIC_URL";
+    let url = Url::parse(text).map_err(|_| ConfigError::invalid(name, format!("{text:?} is not an absolute URL")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(ConfigError::invalid(name, format!("{text:?} must be an http or https URL")));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(ConfigError::invalid(name, "must not contain user information, query or fragment"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn database_url(text: String) -> Result<String, ConfigError> {
+    let name = "RELAY_DATABASE_URL";
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Err(ConfigError::NotYet { name, what: "PostgreSQL" });
+    }
+    if !text.starts_with("sqlite://") {
+        return Err(ConfigError::invalid(name, "must begin with sqlite://"));
+    }
+    if text.contains(":memory:") || text.contains("mode=memory") {
+        return Err(ConfigError::invalid(name, "must name a file: what was promised must outlive the process"));
+    }
+    Ok(text)
+}
+
+/// https, or http to this machine alone.
+fn endpoint(name: &'static str, text: &str) -> Result<Url, ConfigError> {
+    let url = Url::parse(text).map_err(|_| ConfigError::invalid(name, format!("{text:?} is not an absolute URL")))?;
+    let loopback = match url.host() {
+        Some(url::Host::Domain(host)) => host == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if loopback => Ok(url),
+        _ => Err(ConfigError::invalid(name, "must be an https URL, or http on a loopback host")),
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, ConfigError> {
+    let text = text.trim();
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| ConfigError::invalid("RELAY_TRUSTED_PROXIES", format!("{text:?} is no address and no network")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,20 @@
-//! Written next.
+//! The relay's door: authenticate, parse, answer. Nothing is decided here.
+//!
+//! | part | what it settles |
+//! | --- | --- |
+//! | [`router`] | which path leads to which handler: one flat table |
+//! | [`auth`] | who calls: tenant, operator or device |
+//! | [`body`], [`query`] | reading without trusting |
+//! | [`error`] | how answers and refusals look |
+//! | [`middleware`] | request ids, log, metrics, panics |
+//! | [`openapi`] | the description of it all |
+
+pub mod auth;
+pub mod body;
+pub mod client_address;
+pub mod error;
+pub mod middleware;
+pub mod openapi;
+pub mod query;
+pub mod router;
+pub mod routes;

@@ -58,6 +58,15 @@ impl<K: Eq + Hash + Clone, V: Clone> Hub<K, V> {
         }
     }
 
+    /// Wakes everybody who waits for a key that `matches`.
+    pub fn wake_where(&self, matches: impl Fn(&K) -> bool, value: &V) {
+        for (key, sender) in lock(&self.channels).iter() {
+            if matches(key) {
+                let _ = sender.send(value.clone());
+            }
+        }
+    }
+
     /// How many subscribers `key` has.
     pub fn subscribers(&self, key: &K) -> usize {
         lock(&self.channels).get(key).map_or(0, broadcast::Sender::receiver_count)

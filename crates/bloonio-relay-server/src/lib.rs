@@ -12,6 +12,7 @@
 //! [`app::App`] holds what they share; [`config`] says how it is set up.
 
 pub mod app;
+pub mod command;
 pub mod config;
 pub mod http;
 pub mod hub;
@@ -20,8 +21,10 @@ pub mod net;
 pub mod outbox;
 pub mod push;
 pub mod seal;
+pub mod serve;
 pub mod service;
 pub mod shutdown;
 pub mod storage;
+pub mod sweep;
 pub mod telemetry;
 pub mod token;

@@ -4,6 +4,15 @@
 //! conditional statement whose affected rows are checked, or one [`Storage::begin`] transaction that also writes the
 //! outbox rows. Placeholders are `$1`, so that the same text serves other engines.
 
+pub mod alert;
+pub mod delivery;
+pub mod device;
+pub mod pairing;
+pub mod prompt;
+pub mod push;
+pub mod replay;
+pub mod tenant;
+
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -93,6 +102,14 @@ impl Storage {
     /// [`StorageError::Database`].
     pub async fn begin(&self) -> Result<Tx, StorageError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Commits a write transaction: what it wrote is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`StorageError::Database`].
+    pub async fn commit(&self, tx: Tx) -> Result<(), StorageError> {
+        Ok(tx.commit().await?)
     }
 
     /// Whether the database answers.

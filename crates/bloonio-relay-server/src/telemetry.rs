@@ -1,1 +1,33 @@
-//! Written next.
+//! Logs and metrics. Logs go to standard error; what they must never hold is SECURITY, "Outbound and operators".
+
+pub mod metrics;
+
+use bloonio_wire::id::InstructionId;
+use sha2::{Digest, Sha256};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+/// Log target of the audit trail: one line for every operator call.
+pub const AUDIT: &str = "bloonio::audit";
+
+/// Starts logging to standard error. `RUST_LOG` chooses what; the default is `info`. A second call changes nothing.
+pub fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber is refused; the first one keeps working.
+    let _ = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// An instruction's name in the log: 8 hex digits of its SHA-256, enough to follow it and useless to anybody else.
+pub fn short_hash(id: &InstructionId) -> String {
+    short_hash_of(id.as_str())
+}
+
+/// Likewise for ids of other kinds.
+pub fn short_hash_of(id: &str) -> String {
+    hex::encode(&Sha256::digest(id.as_bytes())[..4])
+}

@@ -1,0 +1,64 @@
+//! What the command line can do.
+
+pub mod healthcheck;
+pub mod tenant;
+
+use clap::Subcommand;
+
+use crate::config::{Config, RelayArgs};
+use crate::{http, serve, telemetry};
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the relay until SIGTERM or SIGINT.
+    ///
+    /// Prints `listening on http://ADDR` to standard output once it accepts connections; logs go to standard error (choose
+    /// with RUST_LOG, default info). Every flag can be given as an environment variable.
+    Serve(Box<RelayArgs>),
+    /// Create the database, or bring it up to date, and end.
+    Migrate(Box<RelayArgs>),
+    /// Manage tenants directly in the database, without a running relay and without the admin key.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Print the OpenAPI document of the relay.
+    Openapi,
+    /// Ask a running relay whether it is ready; exit code 0 if it is.
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
+
+impl Command {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What went wrong, for the person at the terminal.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(args) => serve::serve(settings(*args)?).await,
+            Self::Migrate(args) => {
+                let (storage, _master) = serve::open(&settings(*args)?).await?;
+                storage.close().await;
+                Ok(())
+            }
+            Self::Tenant(command) => command.run().await,
+            Self::Openapi => print(&http::openapi::json()?),
+            Self::Healthcheck(args) => args.run().await,
+        }
+    }
+}
+
+/// Settings, with the log started as they say.
+pub(crate) fn settings(args: RelayArgs) -> anyhow::Result<Config> {
+    let config = Config::from_args(args)?;
+    telemetry::start_log(config.log_format);
+    Ok(config)
+}
+
+/// Prints to standard output; whoever closes the pipe early has seen enough.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write};
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,83 @@
+use super::*;
+use bloonio_wire::random::SystemRandom;
+use clap::Parser;
+use rstest::rstest;
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    relay: RelayArgs,
+}
+
+fn config(flags: &[&str]) -> Result<Config, ConfigError> {
+    let line = std::iter::once("relay").chain(flags.iter().copied());
+    Config::from_args(Line::try_parse_from(line).unwrap().relay)
+}
+
+#[test]
+fn the_defaults_are_those_of_the_protocol() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:8700");
+    assert_eq!(config.data_dir, PathBuf::from("./relay-data"));
+    assert_eq!(config.pairing_proof_ttl, Duration::from_secs(300));
+    assert_eq!(config.fcm_endpoint.as_str(), "https://fcm.googleapis.com/");
+    assert!(!config.guard.allow_private && config.admin_keys.is_empty() && config.fcm_credentials.is_none());
+    assert_eq!(config.bound_to("127.0.0.1:4711".parse().unwrap()).public_url, "http://127.0.0.1:4711");
+}
+
+#[rstest]
+#[case(&["--relay-admin-key", "31-bytes-are-one-too-few-0123456"], "RELAY_ADMIN_KEY: must have at least 32 bytes")]
+#[case(&["--relay-admin-key", ""], "RELAY_ADMIN_KEY: must have at least 32 bytes")]
+#[case(&["--relay-admin-key-next", "short"], "RELAY_ADMIN_KEY_NEXT: must have at least 32 bytes")]
+#[case(&["--relay-admin-key", "a key with blanks that is long enough"], "RELAY_ADMIN_KEY: must be printable")]
+#[case(&["--relay-public-url", "relay.example"], "RELAY_PUBLIC_URL")]
+#[case(&["--relay-public-url", "https://relay.example/?x=1"], "RELAY_PUBLIC_URL")]
+#[case(&["--relay-database-url", "postgres://db/relay"], "RELAY_DATABASE_URL")]
+#[case(&["--relay-database-url", "sqlite::memory:"], "RELAY_DATABASE_URL")]
+#[case(&["--relay-fcm-endpoint", "http://fcm.example"], "RELAY_FCM_ENDPOINT")]
+#[case(&["--relay-trusted-proxies", "10.0.0.0/8,proxy"], "RELAY_TRUSTED_PROXIES: \"proxy\"")]
+#[case(&["--relay-redis-url", "redis://localhost"], "RELAY_REDIS_URL")]
+#[case(&["--relay-auth-api-url", "https://auth.example"], "RELAY_AUTH_API_URL")]
+fn a_setting_that_cannot_be_used_is_named(#[case] flags: &[&str], #[case] message: &str) {
+    let error = config(flags).unwrap_err().to_string();
+    assert!(error.starts_with(message), "{error}");
+}
+
+#[test]
+fn an_admin_key_is_never_shown() {
+    let error = config(&["--relay-admin-key", "hush-hush"]).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hush"));
+    let config = config(&["--relay-admin-key", "hush-hush-hush-hush-hush-hush-hush"]).unwrap();
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+#[test]
+fn the_master_key_is_made_once_and_for_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("a/b");
+    master_key::create_data_dir(&data_dir).unwrap();
+    let config = Config { data_dir: data_dir.clone(), ..config(&[]).unwrap() };
+    let first = master_key::load(&config, &SystemRandom).unwrap();
+    let again = master_key::load(&config, &SystemRandom).unwrap();
+    assert_eq!(first.to_base64(), again.to_base64());
+    assert_eq!(std::fs::read_dir(&data_dir).unwrap().count(), 1);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(std::fs::metadata(data_dir.join("master.key")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(&data_dir).unwrap().mode() & 0o777, 0o700);
+    }
+}
+
+#[rstest]
+#[case::empty("")]
+#[case::short("AAAA")]
+#[case::noise("not a key")]
+fn a_broken_master_key_is_never_replaced(#[case] content: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    std::fs::write(&path, content).unwrap();
+    let config = Config { data_dir: folder.path().into(), ..config(&[]).unwrap() };
+    assert!(matches!(master_key::load(&config, &SystemRandom), Err(ConfigError::BadMasterKey { .. })));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+}

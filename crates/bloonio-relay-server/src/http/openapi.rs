@@ -1,0 +1,71 @@
+//! The description of every call, OpenAPI 3.1 (`GET /openapi.json`). Each handler describes itself; here they are gathered.
+
+pub mod refusals;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use bloonio_wire::envelope::Failure;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::error::ApiError;
+use super::routes::{health, provision};
+pub use refusals::{DeviceRefusals, OperatorRefusals, OperatorRefusalsFor, TenantRefusals, refusals};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Bloonio relay",
+        description = "Brings approval prompts to phones and carries the decisions back.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    modifiers(&Security),
+    components(schemas(Failure)),
+    paths(
+        provision::provision_tenant,
+        provision::update_tenant,
+        provision::rotate_secret,
+        provision::suspend_tenant,
+        provision::reactivate_tenant,
+        provision::fetch_tenant,
+        provision::fetch_tenants,
+        health::live,
+        health::ready,
+        health::metrics,
+    )
+)]
+struct Relay;
+
+/// How callers prove themselves.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let key =
+            |name: &str, text: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, text)));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("admin_key", key("X-Admin-Key", "An operator's key."));
+        components.add_security_scheme(
+            "tenant_signature",
+            key(
+                "X-Bloonio-Signature",
+                "hex(HMAC-SHA256(tenant secret, \"{timestamp}.{sha256_hex(body)}\")), with X-Bloonio-Tenant-Id and \
+                 X-Bloonio-Timestamp (Unix milliseconds) beside it.",
+            ),
+        );
+        components.add_security_scheme("device_token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// The document as JSON.
+///
+/// # Errors
+/// That of its serialisation.
+pub fn json() -> Result<String, serde_json::Error> {
+    Relay::openapi().to_pretty_json()
+}
+
+/// GET /openapi.json
+pub async fn document() -> Result<impl IntoResponse, ApiError> {
+    Ok(([(CONTENT_TYPE, "application/json")], json()?))
+}

@@ -1,0 +1,78 @@
+//! Which path leads where. One line a route, in the order of PROTOCOL; callers prove themselves in their extractors.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use bloonio_wire::code::ErrorCode;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::error::ApiError;
+use super::routes::{health, provision};
+use super::{middleware, openapi};
+use crate::app::SharedApp;
+
+/// Operator calls (PROTOCOL 3 and 9.5); each goes into the audit trail.
+fn operator_routes() -> Router<SharedApp> {
+    Router::new()
+        .route("/api/v1/provision/tenant", post(provision::provision_tenant))
+        .route("/api/v1/update/tenant", post(provision::update_tenant))
+        .route("/api/v1/rotate/tenant-secret", post(provision::rotate_secret))
+        .route("/api/v1/suspend/tenant", post(provision::suspend_tenant))
+        .route("/api/v1/reactivate/tenant", post(provision::reactivate_tenant))
+        .route("/api/v1/fetch/tenant", get(provision::fetch_tenant))
+        .route("/api/v1/fetch/tenants", get(provision::fetch_tenants))
+}
+
+/// Tenant calls (PROTOCOL 4 and 5).
+fn tenant_routes() -> Router<SharedApp> {
+    Router::new()
+}
+
+/// Device calls (PROTOCOL 4 and 5).
+fn device_routes() -> Router<SharedApp> {
+    Router::new()
+}
+
+/// What anybody may ask.
+fn open_routes() -> Router<SharedApp> {
+    Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/openapi.json", get(openapi::document))
+}
+
+async fn not_found() -> impl IntoResponse {
+    ApiError::from(ErrorCode::NotFound)
+}
+
+async fn method_not_allowed() -> impl IntoResponse {
+    ApiError::from(ErrorCode::MethodNotAllowed)
+}
+
+/// Puts around `routes` what every answer needs.
+fn around(app: &SharedApp, routes: Router<SharedApp>) -> Router {
+    routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(middleware::panicked))
+        .layer(from_fn_with_state(app.clone(), middleware::observe))
+        .with_state(app.clone())
+}
+
+/// The relay's service.
+pub fn router(app: &SharedApp) -> Router {
+    let audited = operator_routes().route_layer(from_fn_with_state(app.clone(), middleware::audit));
+    let routes = Router::new()
+        .merge(audited)
+        .merge(tenant_routes())
+        .merge(device_routes())
+        .merge(open_routes())
+        .route("/metrics", get(health::metrics));
+    around(app, routes)
+}
+
+/// The service of `RELAY_ADMIN_LISTEN`: metrics without a key, and health.
+pub fn admin_router(app: &SharedApp) -> Router {
+    around(app, open_routes().route("/metrics", get(health::open_metrics)))
+}

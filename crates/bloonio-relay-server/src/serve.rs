@@ -1,0 +1,153 @@
+//! `bloonio-relay-server serve`: from settings to a listening relay, and to its end.
+
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use axum::Router;
+use bloonio_wire::clock::{Clock, SystemClock};
+use bloonio_wire::random::{Random, SystemRandom};
+use tokio::net::TcpListener;
+
+use crate::app::{App, AppParts, SharedApp};
+use crate::config::{Config, master_key};
+use crate::http::router;
+use crate::net::client::{ExtraRoots, push_client};
+use crate::net::guard::Guard;
+use crate::outbox::OutboxLimits;
+use crate::push::PushSender;
+use crate::push::dispatch::PushLimits;
+use crate::push::fcm::{Credentials, FcmClient, FcmSender};
+use crate::seal::{MasterKey, Sealer};
+use crate::shutdown;
+use crate::storage::Storage;
+
+/// Opens the database and the key to it; both are made at the first start.
+///
+/// # Errors
+/// An unusable folder, key or database, or a key that does not fit the database.
+pub async fn open(config: &Config) -> anyhow::Result<(Storage, MasterKey)> {
+    master_key::create_data_dir(&config.data_dir)?;
+    let master = master_key::load(config, &SystemRandom)?;
+    let storage = match &config.database_url {
+        Some(url) => Storage::open(url).await,
+        None => Storage::open_file(&config.data_dir.join("relay.db")).await,
+    };
+    let storage = storage.context("cannot open the database")?;
+    storage.migrate().await.context("cannot bring the database up to date")?;
+    let fits = storage.opens_with(&Sealer::new(&master)).await?;
+    ensure!(fits, "the master key does not open this database; use the one that it was made with");
+    Ok((storage, master))
+}
+
+/// Runs a relay until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let roots = ExtraRoots::from_file(config.extra_ca_file.as_deref())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let sender = push_sender(&config, &roots, &clock)?;
+    let (storage, master) = open(&config).await?;
+    let listener = bind(&config.listen).await?;
+    let address = listener.local_addr()?;
+    let admin = match &config.admin_listen {
+        Some(listen) => Some(bind(listen).await?),
+        None => None,
+    };
+    let guard = Guard::new(config.guard.clone());
+    guard.refuse_listener(address);
+    if let Some(admin) = &admin {
+        guard.refuse_listener(admin.local_addr()?);
+    }
+    let app = App::new(AppParts {
+        config: config.bound_to(address),
+        storage,
+        master,
+        clock,
+        random,
+        sender,
+        guard,
+        roots,
+        outbox_limits: OutboxLimits::default(),
+        push_limits: PushLimits::default(),
+    })?;
+    app.start();
+    warn_of_open_questions(&app.config);
+    if let Some(admin) = admin {
+        let service = router::admin_router(&app);
+        app.tracker.spawn(accept(app.clone(), admin, service));
+    }
+    let signalled = app.clone();
+    tokio::spawn(async move {
+        match shutdown::signal().await {
+            Ok(()) => tracing::info!("stopping"),
+            Err(error) => tracing::error!(error = %error, "no signals: stopping"),
+        }
+        signalled.stopping.cancel();
+    });
+    announce(address)?;
+    accept(app.clone(), listener, router::router(&app)).await;
+    shutdown::drain(&app).await;
+    Ok(())
+}
+
+/// The push service, if it is configured: its key file is read and checked before anything is opened.
+fn push_sender(
+    config: &Config,
+    roots: &ExtraRoots,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<dyn PushSender>>> {
+    let Some(path) = &config.fcm_credentials else { return Ok(None) };
+    let credentials = Credentials::from_file(path).context("RELAY_FCM_CREDENTIALS")?;
+    let http = push_client(roots)?;
+    let client = FcmClient::new(credentials, &config.fcm_endpoint, http, Arc::clone(clock))?;
+    client.start();
+    Ok(Some(Arc::new(FcmSender::new(client, Arc::clone(clock)))))
+}
+
+async fn bind(listen: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))
+}
+
+/// The one line on standard output, by which whoever started the relay knows that it is there (PROTOCOL 10).
+fn announce(address: SocketAddr) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on http://{address}")?;
+    out.flush()
+}
+
+/// Accepts until the relay stops; then finishes what is under way, as long as it may take.
+async fn accept(app: SharedApp, listener: TcpListener, service: Router) {
+    let stopping = app.stopping.clone();
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(app.stopping.clone().cancelled_owned());
+    let overdue = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(shutdown::DRAIN).await;
+    };
+    tokio::select! {
+        ended = server.into_future() => {
+            if let Err(error) = ended {
+                tracing::error!(error = %error, "the listener failed");
+            }
+        }
+        () = overdue => tracing::warn!("some requests did not end in time"),
+    }
+    app.stopping.cancel();
+}
+
+fn warn_of_open_questions(config: &Config) {
+    if config.admin_keys.is_empty() {
+        tracing::warn!("RELAY_ADMIN_KEY is not set: operator calls are refused");
+    }
+    if config.fcm_credentials.is_none() {
+        tracing::info!("RELAY_FCM_CREDENTIALS is not set: stream devices alone can be paired");
+    }
+    if config.guard.allow_private {
+        tracing::warn!("RELAY_ALLOW_PRIVATE_CALLBACKS is set: callbacks may reach private addresses");
+    }
+}

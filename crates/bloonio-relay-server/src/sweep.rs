@@ -1,0 +1,37 @@
+//! Forgetting in time: what is remembered for a while must not be remembered for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::{App, SharedApp};
+use crate::storage::{StorageError, replay};
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Sweeps until the relay stops.
+pub(crate) async fn run(app: SharedApp) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !app.stopping.is_cancelled() {
+        tokio::select! {
+            () = app.stopping.cancelled() => break,
+            _ = ticks.tick() => (),
+        }
+        if let Err(failure) = sweep(&app).await {
+            tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
+        }
+    }
+}
+
+/// One round.
+///
+/// # Errors
+/// [`StorageError`]; the next round does what this one did not.
+pub async fn sweep(app: &Arc<App>) -> Result<(), StorageError> {
+    app.limits.sweep();
+    app.metrics.fold();
+    let replays = replay::sweep(&app.storage, app.clock.now()).await?;
+    tracing::debug!(replays, "swept");
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! The metrics: their names, and the one recorder of the process. Labels are bounded: never an id, never a path as sent.
+
+use std::sync::OnceLock;
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// Answers, by `route` and `status`.
+pub const HTTP_REQUESTS: &str = "bloonio_http_requests_total";
+/// Seconds to an answer, by `route`.
+pub const HTTP_SECONDS: &str = "bloonio_http_request_seconds";
+/// Prompts taken in, by `outcome`.
+pub const PROMPTS: &str = "bloonio_prompts_total";
+/// Decisions recorded, by `approved`.
+pub const DECISIONS: &str = "bloonio_decisions_total";
+/// Messages handed to the push service, by `outcome`.
+pub const FCM_SENDS: &str = "bloonio_fcm_sends_total";
+/// Callback attempts, by `outcome`.
+pub const CALLBACKS: &str = "bloonio_callbacks_total";
+/// Callbacks that wait for an attempt.
+pub const OUTBOX_WAITING: &str = "bloonio_outbox_waiting";
+/// Age of the oldest of them, in seconds.
+pub const OUTBOX_OLDEST_SECONDS: &str = "bloonio_outbox_oldest_seconds";
+
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// The metrics of the process, in Prometheus' text form.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// The recorder of the process: installed by the first call, shared by all.
+    pub fn install() -> Self {
+        static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+        let handle = HANDLE.get_or_init(|| {
+            let builder = PrometheusBuilder::new();
+            // Fails for an empty list of buckets alone.
+            let recorder = builder.set_buckets(SECONDS).unwrap_or_default().build_recorder();
+            let handle = recorder.handle();
+            match metrics::set_global_recorder(recorder) {
+                Ok(()) => describe(),
+                Err(_) => tracing::warn!("another metrics recorder is installed; /metrics stays empty"),
+            }
+            handle
+        });
+        Self(handle.clone())
+    }
+
+    /// All metrics as of now.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds what was recorded; to be called now and then, so that memory stays flat without a reader.
+    pub fn fold(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+fn describe() {
+    describe_counter!(HTTP_REQUESTS, "Answers, by route and status");
+    describe_histogram!(HTTP_SECONDS, "Seconds to an answer, by route");
+    describe_counter!(PROMPTS, "Prompts taken in, by outcome");
+    describe_counter!(DECISIONS, "Decisions recorded");
+    describe_counter!(FCM_SENDS, "Messages handed to the push service, by outcome");
+    describe_counter!(CALLBACKS, "Callback attempts, by outcome");
+    describe_gauge!(OUTBOX_WAITING, "Callbacks that wait for an attempt");
+    describe_gauge!(OUTBOX_OLDEST_SECONDS, "Age of the oldest callback that waits, in seconds");
+}
