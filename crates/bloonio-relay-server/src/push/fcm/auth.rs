@@ -32,7 +32,7 @@ pub struct AccessToken {
 
 impl AccessToken {
     /// What goes into the `Authorization` header, after `Bearer`.
-    pub(super) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         self.value.expose()
     }
 
