@@ -16,5 +16,6 @@ pub mod error;
 pub mod middleware;
 pub mod openapi;
 pub mod query;
+pub mod read;
 pub mod router;
 pub mod routes;

@@ -1,1 +1,350 @@
-//! Written next.
+//! The relay's own JWTs: pairing proofs and device sessions (PROTOCOL 4, SECURITY "Devices").
+//!
+//! Each kind has a key of its own, derived from the master key, and one fixed algorithm (HS256). `typ`, `iss`, `aud`,
+//! `exp` and `jti` are all checked; times come from the caller's clock and not from the system's.
+
+use std::time::Duration;
+
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::id::{DeviceId, TenantId, UserSocketHash};
+use bloonio_wire::random::{Random, RandomError, hex_token};
+use bloonio_wire::secret::Secret;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::seal::MasterKey;
+
+/// How long a device session lasts (PROTOCOL 4).
+pub const SESSION_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+const ISSUER: &str = "bloonio-relay";
+/// Longer texts are refused unread.
+const MAX_TOKEN: usize = 2048;
+
+/// A token that does not hold, or none could be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not a token of this kind, of this relay, in its time.
+    #[error("the token does not hold")]
+    Invalid,
+    /// Signing failed.
+    #[error("a token could not be signed")]
+    Unsignable,
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+/// What a pairing proof says: whoever bears it may register one device for this user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Whose user.
+    pub tenant_id: TenantId,
+    /// Which user.
+    pub user_socket_hash: UserSocketHash,
+    /// Names the proof; consumed with the registration.
+    pub jti: String,
+    /// First instant at which it is void.
+    pub expires_at: Timestamp,
+}
+
+/// What a session token says: its bearer is this device, as of this generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Whose device.
+    pub tenant_id: TenantId,
+    /// Which device.
+    pub device_id: DeviceId,
+    /// Grows at each refresh; compared with the device's row.
+    pub generation: i64,
+    /// First instant at which it is void.
+    pub expires_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ProofClaims {
+    iss: String,
+    aud: String,
+    sub: UserSocketHash,
+    tid: TenantId,
+    jti: String,
+    iat: i64,
+    exp: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SessionClaims {
+    iss: String,
+    aud: String,
+    sub: DeviceId,
+    tid: TenantId,
+    #[serde(rename = "gen")]
+    generation: i64,
+    jti: String,
+    iat: i64,
+    exp: i64,
+}
+
+/// One kind of token: its key, and what must stand in it.
+struct Kind {
+    typ: &'static str,
+    audience: &'static str,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl Kind {
+    fn new(master: &MasterKey, purpose: &str, typ: &'static str, audience: &'static str) -> Self {
+        let key = master.derive(purpose);
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // The library would ask the system's clock; `exp` is checked in `read` against the relay's.
+        validation.validate_exp = false;
+        Self {
+            typ,
+            audience,
+            encoding: EncodingKey::from_secret(key.as_slice()),
+            decoding: DecodingKey::from_secret(key.as_slice()),
+            validation,
+        }
+    }
+
+    fn sign(&self, claims: &impl Serialize) -> Result<Secret, TokenError> {
+        let header = Header { typ: Some(self.typ.to_owned()), ..Header::new(Algorithm::HS256) };
+        let token = jsonwebtoken::encode(&header, claims, &self.encoding).map_err(|_| TokenError::Unsignable)?;
+        Ok(Secret::new(token))
+    }
+
+    fn read<C: DeserializeOwned>(&self, token: &str) -> Result<C, TokenError> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenError::Invalid);
+        }
+        let read = jsonwebtoken::decode::<C>(token, &self.decoding, &self.validation);
+        let read = read.map_err(|_| TokenError::Invalid)?;
+        if read.header.typ.as_deref() == Some(self.typ) { Ok(read.claims) } else { Err(TokenError::Invalid) }
+    }
+}
+
+/// Issues and reads the relay's tokens.
+pub struct Tokens {
+    proof: Kind,
+    session: Kind,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens(redacted)")
+    }
+}
+
+/// The life of a token in whole seconds, as JWTs count.
+fn life(now: Timestamp, ttl: Duration) -> (i64, i64) {
+    (now.as_secs(), now.plus(ttl).as_secs())
+}
+
+/// `jti` is what [`hex_token`] draws, and the token is in its time.
+fn check(jti: &str, exp: i64, now: Timestamp) -> Result<Timestamp, TokenError> {
+    let expires_at = Timestamp::from_secs(exp);
+    let well_formed = jti.len() == 32 && jti.bytes().all(|b| b.is_ascii_hexdigit());
+    if well_formed && now < expires_at { Ok(expires_at) } else { Err(TokenError::Invalid) }
+}
+
+impl Tokens {
+    /// Tokens under `master`.
+    pub fn new(master: &MasterKey) -> Self {
+        Self {
+            proof: Kind::new(master, "bloonio-proof+jwt", "bloonio-proof+jwt", "bloonio-pairing"),
+            session: Kind::new(master, "bloonio-session+jwt", "bloonio-session+jwt", "bloonio-device"),
+        }
+    }
+
+    /// Issues a pairing proof.
+    ///
+    /// # Errors
+    /// [`TokenError::Unsignable`], [`TokenError::Random`].
+    pub fn issue_proof(
+        &self,
+        random: &dyn Random,
+        now: Timestamp,
+        ttl: Duration,
+        tenant: &TenantId,
+        user: &UserSocketHash,
+    ) -> Result<(Secret, Proof), TokenError> {
+        let (iat, exp) = life(now, ttl);
+        let claims = ProofClaims {
+            iss: ISSUER.to_owned(),
+            aud: self.proof.audience.to_owned(),
+            sub: user.clone(),
+            tid: tenant.clone(),
+            jti: hex_token::<16>(random)?,
+            iat,
+            exp,
+        };
+        let token = self.proof.sign(&claims)?;
+        let ProofClaims { sub, tid, jti, .. } = claims;
+        let expires_at = Timestamp::from_secs(exp);
+        Ok((token, Proof { tenant_id: tid, user_socket_hash: sub, jti, expires_at }))
+    }
+
+    /// Reads a pairing proof. Whether it was used or voided is the storage's to say.
+    ///
+    /// # Errors
+    /// [`TokenError::Invalid`].
+    pub fn read_proof(&self, token: &str, now: Timestamp) -> Result<Proof, TokenError> {
+        let claims: ProofClaims = self.proof.read(token)?;
+        let expires_at = check(&claims.jti, claims.exp, now)?;
+        Ok(Proof { tenant_id: claims.tid, user_socket_hash: claims.sub, jti: claims.jti, expires_at })
+    }
+
+    /// Issues a session token of a device's generation.
+    ///
+    /// # Errors
+    /// [`TokenError::Unsignable`], [`TokenError::Random`].
+    pub fn issue_session(
+        &self,
+        random: &dyn Random,
+        now: Timestamp,
+        tenant: &TenantId,
+        device: &DeviceId,
+        generation: i64,
+    ) -> Result<Secret, TokenError> {
+        let (iat, exp) = life(now, SESSION_TTL);
+        self.session.sign(&SessionClaims {
+            iss: ISSUER.to_owned(),
+            aud: self.session.audience.to_owned(),
+            sub: device.clone(),
+            tid: tenant.clone(),
+            generation,
+            jti: hex_token::<16>(random)?,
+            iat,
+            exp,
+        })
+    }
+
+    /// Reads a session token. Whether the device still holds it is the storage's to say.
+    ///
+    /// # Errors
+    /// [`TokenError::Invalid`].
+    pub fn read_session(&self, token: &str, now: Timestamp) -> Result<Session, TokenError> {
+        let claims: SessionClaims = self.session.read(token)?;
+        let expires_at = check(&claims.jti, claims.exp, now)?;
+        let SessionClaims { tid, sub, generation, .. } = claims;
+        Ok(Session { tenant_id: tid, device_id: sub, generation, expires_at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use bloonio_wire::random::{SeededRandom, SystemRandom};
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn tokens() -> Tokens {
+        Tokens::new(&MasterKey::draw(&SeededRandom::new(7)).unwrap())
+    }
+
+    fn tenant() -> TenantId {
+        TenantId::draw(&SeededRandom::new(1)).unwrap()
+    }
+
+    fn proof(tokens: &Tokens) -> String {
+        let user = "jane-hash".parse().unwrap();
+        let ttl = Duration::from_secs(300);
+        tokens.issue_proof(&SystemRandom, NOW, ttl, &tenant(), &user).unwrap().0.expose().to_owned()
+    }
+
+    fn session(tokens: &Tokens) -> String {
+        let device = DeviceId::draw(&SeededRandom::new(2)).unwrap();
+        tokens.issue_session(&SystemRandom, NOW, &tenant(), &device, 3).unwrap().expose().to_owned()
+    }
+
+    /// A token with the header and claims as given, signed with the key of `kind`.
+    fn forged(kind: &Kind, header: &Value, claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &kind.encoding, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    }
+
+    fn claims() -> Value {
+        json!({
+            "iss": ISSUER, "aud": "bloonio-device", "sub": "0".repeat(24), "tid": tenant().as_str(), "gen": 1,
+            "jti": "a".repeat(32), "iat": NOW.as_secs(), "exp": NOW.as_secs() + 10,
+        })
+    }
+
+    #[test]
+    fn tokens_hold_until_their_end_which_is_exclusive() {
+        let tokens = tokens();
+        let (proof, session) = (proof(&tokens), session(&tokens));
+        let last = NOW.plus(Duration::from_millis(299_999));
+        assert_eq!(tokens.read_proof(&proof, last).unwrap().user_socket_hash.as_str(), "jane-hash");
+        assert_eq!(tokens.read_proof(&proof, NOW.plus(Duration::from_secs(300))), Err(TokenError::Invalid));
+        assert_eq!(tokens.read_session(&session, NOW).unwrap().generation, 3);
+        assert_eq!(tokens.read_session(&session, NOW.plus(SESSION_TTL)), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn one_kind_never_passes_for_the_other_and_no_other_relay_for_this_one() {
+        let tokens = tokens();
+        assert!(tokens.read_session(&proof(&tokens), NOW).is_err());
+        assert!(tokens.read_proof(&session(&tokens), NOW).is_err());
+        let other = Tokens::new(&MasterKey::draw(&SystemRandom).unwrap());
+        assert!(other.read_proof(&proof(&tokens), NOW).is_err());
+    }
+
+    #[rstest]
+    #[case::as_issued(json!({"typ": "bloonio-session+jwt", "alg": "HS256"}), json!({}), true)]
+    #[case::other_type(json!({"typ": "JWT", "alg": "HS256"}), json!({}), false)]
+    #[case::no_type(json!({"alg": "HS256"}), json!({}), false)]
+    #[case::no_algorithm(json!({"typ": "bloonio-session+jwt", "alg": "none"}), json!({}), false)]
+    #[case::other_algorithm(json!({"typ": "bloonio-session+jwt", "alg": "HS384"}), json!({}), false)]
+    #[case::other_issuer(json!({"typ": "bloonio-session+jwt", "alg": "HS256"}), json!({"iss": "x"}), false)]
+    #[case::other_audience(json!({"typ": "bloonio-session+jwt", "alg": "HS256"}), json!({"aud": "bloonio-pairing"}), false)]
+    #[case::no_audience(json!({"typ": "bloonio-session+jwt", "alg": "HS256"}), json!({"aud": null}), false)]
+    #[case::no_id(json!({"typ": "bloonio-session+jwt", "alg": "HS256"}), json!({"jti": null}), false)]
+    #[case::odd_id(json!({"typ": "bloonio-session+jwt", "alg": "HS256"}), json!({"jti": "1"}), false)]
+    #[case::no_end(json!({"typ": "bloonio-session+jwt", "alg": "HS256"}), json!({"exp": null}), false)]
+    #[case::past(json!({"typ": "bloonio-session+jwt", "alg": "HS256"}), json!({"exp": NOW.as_secs()}), false)]
+    #[case::odd_tenant(json!({"typ": "bloonio-session+jwt", "alg": "HS256"}), json!({"tid": "tnt_1"}), false)]
+    fn every_claim_is_checked_even_under_the_right_key(
+        #[case] header: Value,
+        #[case] changes: Value,
+        #[case] holds: bool,
+    ) {
+        let tokens = tokens();
+        let mut claims = claims();
+        for (name, value) in changes.as_object().unwrap() {
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value.clone();
+            }
+        }
+        let token = forged(&tokens.session, &header, &claims);
+        assert_eq!(tokens.read_session(&token, NOW).is_ok(), holds);
+    }
+
+    #[test]
+    fn noise_is_no_token() {
+        let tokens = tokens();
+        let good = session(&tokens);
+        let mut changed = good.clone().into_bytes();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        let changed = String::from_utf8(changed).unwrap();
+        for noise in ["", ".", "..", "a.b.c", &good[..good.len() - 1], &changed, &"x".repeat(10_000)] {
+            assert!(tokens.read_session(noise, NOW).is_err(), "{noise}");
+        }
+    }
+}

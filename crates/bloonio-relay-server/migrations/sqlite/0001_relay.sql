@@ -70,9 +70,8 @@ CREATE TABLE devices (
     address_state        TEXT    NOT NULL CHECK (address_state IN ('live', 'dead', 'quarantined', 'none')),
     address_reason       TEXT,
     address_changed_at   INTEGER NOT NULL,
-    -- Session tokens carry the generation; the one before it works until previous_until.
+    -- Session tokens carry the generation; older ones work as long as device_grace says.
     generation           INTEGER NOT NULL,
-    previous_until       INTEGER,
     created_at           INTEGER NOT NULL,
     last_seen_at         INTEGER NOT NULL,
     removed_at           INTEGER,
@@ -81,13 +80,23 @@ CREATE TABLE devices (
 ) STRICT;
 CREATE INDEX devices_by_pairing ON devices (tenant_id, relay_user_linked_id);
 
+-- Superseded session tokens that still work for a moment (PROTOCOL 4): 60 s from their refresh.
+CREATE TABLE device_grace (
+    tenant_id  TEXT    NOT NULL,
+    device_id  TEXT    NOT NULL,
+    generation INTEGER NOT NULL,
+    until      INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, device_id, generation),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, device_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE prompts (
     tenant_id            TEXT    NOT NULL REFERENCES tenants,
     instruction_id       TEXT    NOT NULL,
     relay_user_linked_id TEXT    NOT NULL,
     -- SHA-256 of the request's canonical body: the same id with another body is a conflict.
     request_sha256       BLOB    NOT NULL,
-    -- AuthChallenge as JSON, sealed: names and amounts are nobody's business at rest.
+    -- The AuthChallenge and the asker's name as JSON, sealed: names and amounts are nobody's business at rest.
     content_sealed       BLOB    NOT NULL,
     status               TEXT    NOT NULL CHECK (status IN ('pending', 'answered', 'cancelled')),
     wrong_codes          INTEGER NOT NULL DEFAULT 0,
@@ -150,6 +159,8 @@ CREATE TABLE deliveries (
     subject_id     TEXT    NOT NULL,
     flow           TEXT    NOT NULL,
     url            TEXT    NOT NULL,
+    -- Origin of the url: the lane within which a slow receiver delays itself alone.
+    endpoint       TEXT    NOT NULL,
     payload        TEXT    NOT NULL,
     -- due, sending (leased), acknowledged, dead
     state          TEXT    NOT NULL CHECK (state IN ('due', 'sending', 'acknowledged', 'dead')),
@@ -158,6 +169,8 @@ CREATE TABLE deliveries (
     lease_until    INTEGER,
     lease_token    TEXT,
     created_at     INTEGER NOT NULL,
+    -- Origin of the retry schedule: created_at, or the operator's order to send again.
+    scheduled_from INTEGER NOT NULL,
     give_up_at     INTEGER NOT NULL,
     settled_at     INTEGER,
     last_status    INTEGER,
@@ -166,3 +179,6 @@ CREATE TABLE deliveries (
     UNIQUE (tenant_id, subject_id, flow)
 ) STRICT;
 CREATE INDEX deliveries_open ON deliveries (next_at) WHERE state IN ('due', 'sending');
+-- Operators name a delivery by its id alone.
+CREATE UNIQUE INDEX deliveries_by_id ON deliveries (delivery_id);
+CREATE INDEX deliveries_by_age ON deliveries (tenant_id, created_at);

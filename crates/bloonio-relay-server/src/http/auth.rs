@@ -4,9 +4,10 @@
 //! | --- | --- |
 //! | [`tenant::TenantCaller`] | HMAC #1 (PROTOCOL 2) |
 //! | [`admin::AdminCaller`] | `X-Admin-Key` (PROTOCOL 3) |
-//! | `device` | a bearer token (PROTOCOL 4) |
+//! | [`device`] | a bearer token (PROTOCOL 4) |
 
 pub mod admin;
+pub mod device;
 pub mod tenant;
 
 use http::HeaderMap;

@@ -9,7 +9,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::{Modify, OpenApi};
 
 use super::error::ApiError;
-use super::routes::{health, provision};
+use super::routes::{callbacks, device, health, pairing, prompts, provision};
 pub use refusals::{DeviceRefusals, OperatorRefusals, OperatorRefusalsFor, TenantRefusals, refusals};
 
 #[derive(OpenApi)]
@@ -29,6 +29,24 @@ pub use refusals::{DeviceRefusals, OperatorRefusals, OperatorRefusalsFor, Tenant
         provision::reactivate_tenant,
         provision::fetch_tenant,
         provision::fetch_tenants,
+        callbacks::fetch_callbacks,
+        callbacks::redeliver_callback,
+        pairing::prepare,
+        pairing::revoke,
+        prompts::send_challenge,
+        prompts::cancel_challenge,
+        prompts::send_alert,
+        prompts::delivery_status,
+        prompts::outcome,
+        device::register,
+        device::refresh,
+        device::unpair,
+        device::confirm,
+        device::challenges,
+        device::challenge,
+        device::alerts,
+        device::stream,
+        device::submit,
         health::live,
         health::ready,
         health::metrics,

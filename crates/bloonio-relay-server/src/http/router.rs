@@ -8,7 +8,7 @@ use bloonio_wire::code::ErrorCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::routes::{health, provision};
+use super::routes::{callbacks, device, health, pairing, prompts, provision};
 use super::{middleware, openapi};
 use crate::app::SharedApp;
 
@@ -22,16 +22,34 @@ fn operator_routes() -> Router<SharedApp> {
         .route("/api/v1/reactivate/tenant", post(provision::reactivate_tenant))
         .route("/api/v1/fetch/tenant", get(provision::fetch_tenant))
         .route("/api/v1/fetch/tenants", get(provision::fetch_tenants))
+        .route("/api/v1/fetch/callbacks", get(callbacks::fetch_callbacks))
+        .route("/api/v1/redeliver/callback", post(callbacks::redeliver_callback))
 }
 
 /// Tenant calls (PROTOCOL 4 and 5).
 fn tenant_routes() -> Router<SharedApp> {
     Router::new()
+        .route("/api/v1/relay/prepare-pairing", post(pairing::prepare))
+        .route("/api/v1/relay/revoke-pairing", post(pairing::revoke))
+        .route("/api/v1/relay/send/auth-challenge", post(prompts::send_challenge))
+        .route("/api/v1/relay/cancel/auth-challenge", post(prompts::cancel_challenge))
+        .route("/api/v1/relay/send/security-alert", post(prompts::send_alert))
+        .route("/api/v1/relay/fetch/delivery-status", get(prompts::delivery_status))
+        .route("/api/v1/relay/fetch/outcome", get(prompts::outcome))
 }
 
 /// Device calls (PROTOCOL 4 and 5).
 fn device_routes() -> Router<SharedApp> {
     Router::new()
+        .route("/api/v1/device/register-token", post(device::register))
+        .route("/api/v1/device/refresh-token", post(device::refresh))
+        .route("/api/v1/device/unpair", post(device::unpair))
+        .route("/api/v1/device/confirm-device", post(device::confirm))
+        .route("/api/v1/device/challenges", get(device::challenges))
+        .route("/api/v1/device/challenges/{instruction_id}", get(device::challenge))
+        .route("/api/v1/device/alerts", get(device::alerts))
+        .route("/api/v1/device/stream", get(device::stream))
+        .route("/api/v1/device/submit-response", post(device::submit))
 }
 
 /// What anybody may ask.

@@ -59,5 +59,5 @@ refusals_of!(
 );
 refusals_of!(
     /// Of every device call.
-    DeviceRefusals: InvalidDeviceToken, TenantSuspended
+    DeviceRefusals: InvalidDeviceToken, TenantSuspended, DeviceNotConfirmed
 );

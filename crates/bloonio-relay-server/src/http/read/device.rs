@@ -1,0 +1,118 @@
+//! Bodies of the device's calls (PROTOCOL 4 and 5).
+
+use bloonio_wire::challenge::DeviceResponse;
+use bloonio_wire::decision::DeviceKey;
+use bloonio_wire::field::Reader;
+use bloonio_wire::id::DeviceId;
+use serde_json::Value;
+
+use super::finish;
+use crate::push::PushAddress;
+use crate::service::device::register::Introduction;
+use crate::service::error::ServiceError;
+
+/// Longer push addresses do not exist.
+const MAX_ADDRESS: usize = 4096;
+
+/// Body of POST /device/register-token.
+///
+/// # Errors
+/// `VALIDATION_FAILED`.
+pub fn introduction(body: &Value) -> Result<Introduction, ServiceError> {
+    let mut reader = Reader::object(body);
+    let address = address(&mut reader);
+    let platform = reader.parsed("platform");
+    let device_name = reader.optional_text("device_name", 1..=128);
+    let app_version = reader.optional_text("app_version", 1..=64);
+    let device_public_key = reader.optional_object("device_public_key", public_key);
+    if device_public_key.as_ref().is_some_and(Option::is_none) {
+        reader.problem("device_public_key", "must be a public JWK with kty EC, crv P-256, x and y");
+    }
+    let device_public_key = device_public_key.flatten();
+    let read = platform.map(|platform| Introduction { platform, address, device_name, app_version, device_public_key });
+    finish(reader, read)
+}
+
+/// Body of POST /device/refresh-token; whether the address fits the device is the service's to say.
+///
+/// # Errors
+/// `VALIDATION_FAILED`.
+pub fn refresh(body: &Value) -> Result<Option<PushAddress>, ServiceError> {
+    let mut reader = Reader::object(body);
+    let address = address(&mut reader);
+    finish(reader, Some(address))
+}
+
+/// Body of POST /device/confirm-device.
+///
+/// # Errors
+/// `VALIDATION_FAILED`.
+pub fn confirmation(body: &Value) -> Result<(DeviceId, bool), ServiceError> {
+    let mut reader = Reader::object(body);
+    let device_id = reader.parsed("device_id");
+    let approved = reader.boolean("approved");
+    finish(reader, device_id.zip(approved))
+}
+
+/// Body of POST /device/submit-response.
+///
+/// # Errors
+/// `VALIDATION_FAILED`.
+pub fn response(body: &Value) -> Result<DeviceResponse, ServiceError> {
+    let mut reader = Reader::object(body);
+    let instruction_id = reader.parsed("instruction_id");
+    let approved = reader.boolean("approved");
+    let custom_type = reader.parsed("custom_type");
+    let totp_code = reader.optional_text("totp_code", 0..=16);
+    let selected_number = reader.optional_integer("selected_number", i64::MIN..=i64::MAX);
+    let reason = reader.optional_text("reason", 0..=500);
+    let decided_at = reader.optional_integer("decided_at", 0..=i64::MAX);
+    let signature = reader.optional_text("signature", 0..=256);
+    let (Some(instruction_id), Some(approved), Some(custom_type)) = (instruction_id, approved, custom_type) else {
+        return finish(reader, None);
+    };
+    let read = DeviceResponse {
+        instruction_id,
+        approved,
+        custom_type,
+        totp_code,
+        selected_number,
+        reason,
+        // The backend's own; this relay has no use for it.
+        response_token: None,
+        decided_at,
+        signature,
+    };
+    finish(reader, Some(read))
+}
+
+/// One push address of either kind, or none.
+fn address(reader: &mut Reader<'_>) -> Option<PushAddress> {
+    let token = one_address(reader, "fcm_token");
+    let fid = one_address(reader, "fid");
+    if token.is_some() && fid.is_some() {
+        reader.problem("fcm_token", "must not be given together with fid");
+        return None;
+    }
+    token.map(PushAddress::Token).or(fid.map(PushAddress::Fid))
+}
+
+fn one_address<'a>(reader: &mut Reader<'a>, name: &'a str) -> Option<String> {
+    let address = reader.optional_text(name, 1..=MAX_ADDRESS)?;
+    if !address.bytes().all(|b| b.is_ascii_graphic()) {
+        reader.problem(name, "must consist of visible ASCII characters");
+    }
+    Some(address)
+}
+
+/// A public JWK; other members of it are ignored, but a private one is refused: the device has shown its key.
+fn public_key(reader: &mut Reader<'_>) -> Option<DeviceKey> {
+    let shown_private = reader.has("d");
+    let key = DeviceKey {
+        kty: reader.optional_text("kty", 0..=16)?,
+        crv: reader.optional_text("crv", 0..=16)?,
+        x: reader.optional_text("x", 0..=64)?,
+        y: reader.optional_text("y", 0..=64)?,
+    };
+    (!shown_private && key.check().is_ok()).then_some(key)
+}

@@ -1,0 +1,214 @@
+//! A person's answer: POST /device/submit-response (PROTOCOL 5, SECURITY "What counts as approved").
+//!
+//! The stored prompt says what counts, one conditional statement decides, and the decision, its event and its callback are
+//! one transaction. The relay never learns the right golden number: it passes on what was chosen.
+
+use bloonio_wire::callback::{ApprovalEvent, Flow, ResponseData};
+use bloonio_wire::challenge::{AuthChallenge, Challenge, ChallengeStatus, CustomType, DeviceResponse};
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::code::ErrorCode;
+use bloonio_wire::decision::{Decision, challenge_sha256};
+use bloonio_wire::envelope::FieldProblem;
+use bloonio_wire::id::InstructionId;
+use serde::Serialize;
+use tracing::info;
+use utoipa::ToSchema;
+
+use crate::app::SharedApp;
+use crate::outbox::backoff::give_up_at;
+use crate::outbox::callback;
+use crate::push::stream::{Hint, StreamEvent};
+use crate::push::{PushKind, PushTarget};
+use crate::service::content;
+use crate::service::error::ServiceError;
+use crate::service::session::Bearer;
+use crate::service::tenant::Tenant;
+use crate::storage::delivery::{self, NewDelivery};
+use crate::storage::prompt::{NewDecision, Prompt};
+use crate::storage::{StorageError, Tx, device, prompt};
+use crate::telemetry::short_hash;
+
+/// Answer to POST /device/submit-response: the decision is durable.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Decided {
+    /// The prompt.
+    pub instruction_id: InstructionId,
+    /// Always `answered`.
+    pub status: ChallengeStatus,
+    /// The answer.
+    pub approved: bool,
+    /// When it became durable.
+    pub decided_at: Timestamp,
+}
+
+/// Records a device's answer, once.
+///
+/// # Errors
+/// `NOT_FOUND`, `ALREADY_DECIDED`, `GONE`, `VALIDATION_FAILED`, `INVALID_DEVICE_SIGNATURE`.
+pub async fn submit(app: &SharedApp, bearer: &Bearer, response: DeviceResponse) -> Result<Decided, ServiceError> {
+    let tenant_id = &bearer.tenant.tenant_id;
+    let linked_id = &bearer.device.pairing.relay_user_linked_id;
+    let instruction_id = response.instruction_id.clone();
+    let now = app.clock.now();
+    let prompt = prompt::get(app.storage.readers(), tenant_id, &instruction_id).await?;
+    let prompt = prompt.filter(|prompt| prompt.relay_user_linked_id == *linked_id).ok_or(ErrorCode::NotFound)?;
+    check_open(&prompt, now)?;
+    let content = content::open_prompt(app, tenant_id, &prompt)?;
+    check_answer(&content.challenge, &response)?;
+    let request = content.challenge.clone();
+    let shown = content::challenge(tenant_id, &prompt, content, now);
+    let response_data = proven(bearer, &shown, &response)?;
+
+    let mut tx = app.storage.begin().await?;
+    let decided_at = app.clock.now();
+    let event = ApprovalEvent {
+        instruction_id: instruction_id.clone(),
+        user_socket_hash: request.user_socket_hash.clone(),
+        tenant_id: tenant_id.clone(),
+        approved: response.approved,
+        response_data,
+        timestamp: decided_at,
+        challenge_digest: request.challenge_digest.clone(),
+    };
+    let event = serde_json::to_string(&event)?;
+    let new = NewDecision {
+        instruction_id: &instruction_id,
+        relay_user_linked_id: linked_id,
+        device_id: &bearer.device.device_id,
+        event: &event,
+        decided_at,
+    };
+    if !prompt::decide(&mut tx, tenant_id, &new).await? {
+        drop(tx);
+        return Err(why_not(app, bearer, &instruction_id).await?);
+    }
+    call_back(&mut tx, &bearer.tenant, &prompt, &request, response.approved, event, decided_at).await?;
+    let devices = device::targets(&mut *tx, tenant_id, linked_id).await?;
+    app.storage.commit(tx).await?;
+
+    let approved = response.approved;
+    metrics::counter!("bloonio_decisions_total", "approved" => if approved { "true" } else { "false" }).increment(1);
+    metrics::counter!("bloonio_prompts_total", "outcome" => "answered").increment(1);
+    info!(
+        tenant.id = tenant_id.as_str(),
+        instruction.id = short_hash(&instruction_id),
+        approved,
+        "a prompt was answered"
+    );
+    app.outbox.wake();
+    app.prompts.wake(&(tenant_id.clone(), instruction_id.clone()), ());
+    tell_others(app, bearer, &prompt, devices);
+    Ok(Decided { instruction_id, status: ChallengeStatus::Answered, approved, decided_at })
+}
+
+fn check_open(prompt: &Prompt, now: Timestamp) -> Result<(), ErrorCode> {
+    match prompt.status(now) {
+        ChallengeStatus::Pending => Ok(()),
+        ChallengeStatus::Answered => Err(ErrorCode::AlreadyDecided),
+        ChallengeStatus::Expired | ChallengeStatus::Cancelled => Err(ErrorCode::Gone),
+    }
+}
+
+/// The stored prompt decides what an answer must hold, all broken rules are named.
+fn check_answer(request: &AuthChallenge, response: &DeviceResponse) -> Result<(), ServiceError> {
+    let mut problems = Vec::new();
+    if response.custom_type != request.custom_type {
+        problems.push(FieldProblem::new("custom_type", "must be the prompt's own"));
+    } else if let Some(problem) = number_problem(request, response) {
+        problems.push(FieldProblem::new("selected_number", problem));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(problems)) }
+}
+
+fn number_problem(request: &AuthChallenge, response: &DeviceResponse) -> Option<&'static str> {
+    let golden = request.custom_type == CustomType::GoldenNumber;
+    match (response.selected_number, &request.numbers) {
+        (Some(_), _) if !golden => Some("is for goldenNumber prompts only"),
+        (None, _) if golden && response.approved => Some("is required"),
+        (Some(number), Some(numbers)) if !numbers.contains(&number) => Some("must be one of the prompt's numbers"),
+        _ => None,
+    }
+}
+
+/// What travels with the answer. A device that registered a key must have signed; a signature that nobody can check does
+/// not travel.
+fn proven(bearer: &Bearer, shown: &Challenge, response: &DeviceResponse) -> Result<ResponseData, ErrorCode> {
+    let challenge_sha256 = challenge_sha256(shown);
+    let device = &bearer.device;
+    let mut signature = None;
+    if let Some(key) = &device.device_public_key {
+        let given = response.signature.as_deref().ok_or(ErrorCode::InvalidDeviceSignature)?;
+        let decision = Decision {
+            tenant_id: shown.tenant_id.as_str(),
+            instruction_id: shown.instruction_id.as_str(),
+            device_id: device.device_id.as_str(),
+            user_socket_hash: device.pairing.user_socket_hash.as_str(),
+            custom_type: shown.custom_type,
+            approved: response.approved,
+            selected_number: response.selected_number,
+            challenge_sha256,
+            challenge_digest: shown.challenge_digest.as_deref(),
+            decided_at: response.decided_at.ok_or(ErrorCode::InvalidDeviceSignature)?,
+        };
+        key.verify(&decision, given).map_err(|_| ErrorCode::InvalidDeviceSignature)?;
+        signature = Some(given.to_owned());
+    }
+    Ok(ResponseData {
+        selected_number: response.selected_number,
+        totp_verified: None,
+        reason: response.reason.clone(),
+        device_id: Some(device.device_id.as_str().to_owned()),
+        signature,
+        decided_at: response.decided_at,
+        challenge_sha256: Some(hex::encode(challenge_sha256)),
+        more: serde_json::Map::new(),
+    })
+}
+
+/// Why the one statement changed nothing: somebody was faster, time ran out, or the device is gone.
+async fn why_not(
+    app: &SharedApp,
+    bearer: &Bearer,
+    instruction_id: &InstructionId,
+) -> Result<ServiceError, ServiceError> {
+    let prompt = prompt::get(app.storage.readers(), &bearer.tenant.tenant_id, instruction_id).await?;
+    let prompt = prompt.ok_or(ErrorCode::NotFound)?;
+    let code = check_open(&prompt, app.clock.now()).err().unwrap_or(ErrorCode::InvalidDeviceToken);
+    Ok(code.into())
+}
+
+async fn call_back(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    prompt: &Prompt,
+    request: &AuthChallenge,
+    approved: bool,
+    payload: String,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let flow = if approved { Flow::SudoValidated } else { Flow::SudoRejected };
+    let Some(url) = callback::target(&tenant.config, request.callback_url.as_deref(), flow) else { return Ok(()) };
+    let new = NewDelivery {
+        subject_id: request.instruction_id.as_str().to_owned(),
+        flow,
+        url,
+        payload,
+        created_at: now,
+        give_up_at: give_up_at(now, Some(prompt.expires_at)),
+    };
+    delivery::insert(tx, &tenant.tenant_id, &new).await
+}
+
+/// The prompt goes away on the pairing's other devices; those that listen learn it at once.
+fn tell_others(app: &SharedApp, bearer: &Bearer, prompt: &Prompt, devices: Vec<PushTarget>) {
+    let key = (bearer.tenant.tenant_id.clone(), bearer.device.pairing.relay_user_linked_id.clone());
+    for other in devices.into_iter().filter(|other| other.device_id != bearer.device.device_id) {
+        let hint = Hint {
+            kind: PushKind::ChallengeCancelled,
+            subject_id: prompt.instruction_id.as_str().to_owned(),
+            expires_at: prompt.expires_at,
+            device_id: Some(other.device_id),
+        };
+        app.streams.wake(&key, StreamEvent::Hint(hint));
+    }
+}

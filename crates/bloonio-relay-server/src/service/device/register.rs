@@ -1,0 +1,193 @@
+//! POST /device/register-token: a proof becomes a device (PROTOCOL 4, SECURITY "Devices").
+//!
+//! Proof, pairing, device, alert and callback change in one transaction, or none of them does.
+
+use bloonio_wire::callback::Flow;
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::code::ErrorCode;
+use bloonio_wire::decision::DeviceKey;
+use bloonio_wire::device::{DeviceStatus, PairingInfo, Platform, PreparePairing, Registration};
+use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId, UserSocketHash};
+use serde::Serialize;
+use tracing::info;
+
+use super::check_address;
+use crate::app::SharedApp;
+use crate::outbox::backoff::give_up_at;
+use crate::outbox::callback;
+use crate::push::PushAddress;
+use crate::service::error::ServiceError;
+use crate::service::notice::{self, Notice};
+use crate::service::receipt;
+use crate::service::tenant::{DeviceAddition, Tenant};
+use crate::storage::delivery::{self, NewDelivery};
+use crate::storage::device::NewDevice;
+use crate::storage::pairing::{Pairing, ProofUse};
+use crate::storage::{Tx, device, pairing};
+use crate::token::{Proof, SESSION_TTL};
+
+/// A pairing has no more devices than this, those that wait included (PROTOCOL 4).
+const MAX_DEVICES: i64 = 10;
+
+/// What a device says of itself.
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// What it is.
+    pub platform: Platform,
+    /// Where it is pushed; none for `stream`.
+    pub address: Option<PushAddress>,
+    /// For people.
+    pub device_name: Option<String>,
+    /// Version of the app.
+    pub app_version: Option<String>,
+    /// The key that will sign its decisions.
+    pub device_public_key: Option<DeviceKey>,
+}
+
+/// Body of the `pairing-completed` and `device-added` callbacks.
+#[derive(Debug, Serialize)]
+struct PairingEvent<'a> {
+    tenant_id: &'a TenantId,
+    user_socket_hash: &'a UserSocketHash,
+    backend_user_id: &'a str,
+    relay_user_linked_id: &'a RelayUserLinkedId,
+    device_id: &'a DeviceId,
+    device_status: DeviceStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_public_key: Option<&'a DeviceKey>,
+    timestamp: Timestamp,
+}
+
+/// Registers a device for the bearer of a proof.
+///
+/// # Errors
+/// `VALIDATION_FAILED`, `PAIRING_PROOF_USED`, `INVALID_DEVICE_TOKEN` for a voided proof, `TOO_MANY_DEVICES`.
+pub async fn register(
+    app: &SharedApp,
+    tenant: &Tenant,
+    proof: &Proof,
+    introduction: Introduction,
+) -> Result<Registration, ServiceError> {
+    check_address(app, introduction.platform, introduction.address.as_ref())?;
+    let tenant_id = &tenant.tenant_id;
+    let mut tx = app.storage.begin().await?;
+    let now = app.clock.now();
+    let profile = match pairing::take_proof(&mut tx, tenant_id, proof, now).await? {
+        ProofUse::Taken(profile) => profile,
+        ProofUse::Used => return Err(ErrorCode::PairingProofUsed.into()),
+        ProofUse::Void => return Err(ErrorCode::InvalidDeviceToken.into()),
+    };
+    let pairing = take_over(app, &mut tx, tenant_id, *profile, now).await?;
+    let count = device::count(&mut tx, tenant_id, &pairing.relay_user_linked_id).await?;
+    if count.registered >= MAX_DEVICES {
+        return Err(ErrorCode::TooManyDevices.into());
+    }
+    let first = count.live == 0;
+    let waits = !first && tenant.config.device_addition == DeviceAddition::Confirm;
+    let new = NewDevice {
+        device_id: DeviceId::draw(app.random.as_ref())?,
+        relay_user_linked_id: pairing.relay_user_linked_id.clone(),
+        platform: introduction.platform,
+        status: if waits { DeviceStatus::AwaitingConfirmation } else { DeviceStatus::Active },
+        device_name: introduction.device_name,
+        app_version: introduction.app_version,
+        device_public_key: introduction.device_public_key,
+        address: introduction.address,
+    };
+    // Before the new device's row is there: the alert is for those that were there first.
+    let alert = if first {
+        None
+    } else {
+        let notice = Notice::Added { device_id: &new.device_id, device_name: new.device_name.as_deref(), waits };
+        notice::insert(app, &mut tx, tenant, &pairing.relay_user_linked_id, notice, now).await?
+    };
+    device::insert(&mut tx, tenant_id, &new, now).await?;
+    call_back(&mut tx, tenant, &pairing, &new, first, now).await?;
+    let token = app.tokens.issue_session(app.random.as_ref(), now, tenant_id, &new.device_id, 1)?;
+    app.storage.commit(tx).await?;
+
+    info!(tenant.id = tenant_id.as_str(), device.id = new.device_id.as_str(), first, waits, "a device was registered");
+    app.outbox.wake();
+    if let Some(alert) = alert {
+        receipt::push_unattended(app, alert);
+    }
+    Ok(Registration {
+        device_session_token: token.expose().to_owned(),
+        expires_in: SESSION_TTL.as_secs(),
+        pairing: info_of(tenant, pairing, new.device_id),
+        device_status: new.status,
+    })
+}
+
+/// The user's pairing with what the backend says of him now; begun if there is none.
+async fn take_over(
+    app: &SharedApp,
+    tx: &mut Tx,
+    tenant: &TenantId,
+    profile: PreparePairing,
+    now: Timestamp,
+) -> Result<Pairing, ServiceError> {
+    let linked_id = match pairing::of_user(&mut **tx, tenant, &profile.user_socket_hash).await? {
+        Some(pairing) => {
+            pairing::update_profile(tx, tenant, &pairing.relay_user_linked_id, &profile).await?;
+            pairing.relay_user_linked_id
+        }
+        None => {
+            let linked_id = RelayUserLinkedId::draw(app.random.as_ref())?;
+            pairing::insert(tx, tenant, &linked_id, &profile, now).await?;
+            linked_id
+        }
+    };
+    Ok(Pairing {
+        relay_user_linked_id: linked_id,
+        user_socket_hash: profile.user_socket_hash,
+        backend_user_id: profile.backend_user_id,
+        display_name: profile.display_name,
+        display_logo_url: profile.display_logo_url,
+    })
+}
+
+/// `pairing-completed` where the pairing had no live device, else `device-added`.
+async fn call_back(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    pairing: &Pairing,
+    new: &NewDevice,
+    first: bool,
+    now: Timestamp,
+) -> Result<(), ServiceError> {
+    let flow = if first { Flow::PairingCompleted } else { Flow::DeviceAdded };
+    let Some(url) = callback::target(&tenant.config, None, flow) else { return Ok(()) };
+    let event = PairingEvent {
+        tenant_id: &tenant.tenant_id,
+        user_socket_hash: &pairing.user_socket_hash,
+        backend_user_id: &pairing.backend_user_id,
+        relay_user_linked_id: &pairing.relay_user_linked_id,
+        device_id: &new.device_id,
+        device_status: new.status,
+        device_public_key: new.device_public_key.as_ref(),
+        timestamp: now,
+    };
+    let new = NewDelivery {
+        subject_id: new.device_id.as_str().to_owned(),
+        flow,
+        url,
+        payload: serde_json::to_string(&event)?,
+        created_at: now,
+        give_up_at: give_up_at(now, None),
+    };
+    delivery::insert(tx, &tenant.tenant_id, &new).await?;
+    Ok(())
+}
+
+fn info_of(tenant: &Tenant, pairing: Pairing, device_id: DeviceId) -> PairingInfo {
+    PairingInfo {
+        tenant_id: tenant.tenant_id.clone(),
+        tenant_name: tenant.display_name().to_owned(),
+        user_socket_hash: pairing.user_socket_hash,
+        relay_user_linked_id: pairing.relay_user_linked_id,
+        device_id,
+        display_name: pairing.display_name,
+        display_logo_url: pairing.display_logo_url,
+    }
+}

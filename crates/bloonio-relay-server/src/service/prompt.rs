@@ -1,0 +1,143 @@
+//! Asking a person, and withdrawing the question (PROTOCOL 5).
+
+use std::time::Duration;
+
+use bloonio_wire::challenge::{AuthChallenge, ChallengeStatus, PushReceipt};
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::code::ErrorCode;
+use bloonio_wire::id::{InstructionId, RelayUserLinkedId, TenantId};
+use tracing::info;
+
+use crate::app::SharedApp;
+use crate::push::{PushKind, PushTarget};
+use crate::service::content::{PromptContent, request_sha256, seal_prompt};
+use crate::service::error::ServiceError;
+use crate::service::receipt::{self, Subject};
+use crate::service::tenant::Tenant;
+use crate::storage::prompt::NewPrompt;
+use crate::storage::push::NewPush;
+use crate::storage::{Tx, device, pairing, prompt, push};
+use crate::telemetry::short_hash;
+
+/// Life of a prompt that names none, in seconds (PROTOCOL 5).
+const DEFAULT_TTL: i64 = 180;
+/// The relay's own backstop against push bombing (PROTOCOL 5): so many unanswered prompts a pairing …
+const MAX_UNANSWERED: u32 = 30;
+/// … in this long.
+const ATTENTION_WINDOW: Duration = Duration::from_secs(600);
+
+/// Stores a prompt, pushes it to every live device of the pairing, and answers what the first attempts came to. The same
+/// request again gets the first answer; many at once make one prompt.
+///
+/// # Errors
+/// `IDEMPOTENCY_CONFLICT`, `PAIRING_NOT_FOUND`, `NO_DEVICE`, `RATE_LIMITED`, `PUSH_NOT_DELIVERED`.
+pub async fn send(app: &SharedApp, tenant: &Tenant, challenge: AuthChallenge) -> Result<PushReceipt, ServiceError> {
+    let tenant_id = &tenant.tenant_id;
+    let instruction_id = challenge.instruction_id.clone();
+    let subject = Subject { tenant_id: tenant_id.clone(), kind: PushKind::AuthChallenge, id: instruction_id.clone() };
+    let request_sha256 = request_sha256(&challenge)?;
+    let (ttl, user) = (challenge.ttl_seconds.unwrap_or(DEFAULT_TTL), challenge.user_socket_hash.clone());
+    let content = PromptContent { tenant_name: tenant.display_name().to_owned(), challenge };
+    let content_sealed = seal_prompt(app, tenant_id, &content)?;
+
+    let mut tx = app.storage.begin().await?;
+    let now = app.clock.now();
+    if let Some(earlier) = prompt::get(&mut *tx, tenant_id, &instruction_id).await? {
+        drop(tx);
+        return if earlier.request_sha256 == request_sha256 {
+            receipt::again(app, &subject).await
+        } else {
+            Err(ErrorCode::IdempotencyConflict.into())
+        };
+    }
+    let pairing = pairing::of_user(&mut *tx, tenant_id, &user).await?.ok_or(ErrorCode::PairingNotFound)?;
+    let linked_id = &pairing.relay_user_linked_id;
+    let devices = device::targets(&mut *tx, tenant_id, linked_id).await?;
+    if devices.is_empty() {
+        return Err(ErrorCode::NoDevice.into());
+    }
+    check_attention(&mut tx, tenant_id, linked_id, now).await?;
+    let expires_at = now.plus(Duration::from_secs(ttl.unsigned_abs()));
+    let new = NewPrompt {
+        instruction_id: &instruction_id,
+        relay_user_linked_id: linked_id,
+        request_sha256,
+        content_sealed,
+        created_at: now,
+        expires_at,
+    };
+    if !prompt::insert(&mut tx, tenant_id, &new).await? {
+        // Cannot be: the row was not there, and this transaction is the only writer.
+        return Err(ErrorCode::IdempotencyConflict.into());
+    }
+    enqueue(app, &mut tx, &subject, expires_at, &devices, now).await?;
+    app.storage.commit(tx).await?;
+    metrics::counter!("bloonio_prompts_total", "outcome" => "asked").increment(1);
+    info!(tenant.id = tenant_id.as_str(), instruction.id = short_hash(&instruction_id), "a prompt was stored");
+    receipt::deliver(app, subject).await
+}
+
+/// Writes the pushes of a subject, under the lease of this process.
+///
+/// # Errors
+/// [`ServiceError`].
+pub(super) async fn enqueue(
+    app: &SharedApp,
+    tx: &mut Tx,
+    subject: &Subject,
+    expires_at: Timestamp,
+    devices: &[PushTarget],
+    now: Timestamp,
+) -> Result<(), ServiceError> {
+    let new = NewPush { kind: subject.kind, subject_id: subject.id.as_str(), expires_at };
+    push::enqueue(tx, &subject.tenant_id, new, devices, now, &app.pusher.lease()?).await?;
+    Ok(())
+}
+
+async fn check_attention(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    linked_id: &RelayUserLinkedId,
+    now: Timestamp,
+) -> Result<(), ServiceError> {
+    let since = now.minus(ATTENTION_WINDOW);
+    match prompt::nth_unanswered(tx, tenant, linked_id, since, MAX_UNANSWERED).await? {
+        None => Ok(()),
+        Some(oldest) => {
+            let millis = oldest.plus(ATTENTION_WINDOW).since(now).as_millis();
+            let seconds = u64::try_from(millis.div_ceil(1000)).unwrap_or(u64::MAX);
+            Err(ServiceError::RateLimited { retry_after: Duration::from_secs(seconds.max(1)) })
+        }
+    }
+}
+
+/// Withdraws a prompt from the devices. Repeating it changes nothing; a prompt that is over stays what it is.
+///
+/// # Errors
+/// `NOT_FOUND`, `ALREADY_DECIDED`.
+pub async fn cancel(
+    app: &SharedApp,
+    tenant: &Tenant,
+    instruction_id: &InstructionId,
+) -> Result<ChallengeStatus, ServiceError> {
+    let tenant_id = &tenant.tenant_id;
+    let mut tx = app.storage.begin().await?;
+    let now = app.clock.now();
+    let cancelled = prompt::cancel(&mut tx, tenant_id, instruction_id, now).await?;
+    let prompt = prompt::get(&mut *tx, tenant_id, instruction_id).await?.ok_or(ErrorCode::NotFound)?;
+    if !cancelled {
+        return match prompt.status(now) {
+            ChallengeStatus::Answered => Err(ErrorCode::AlreadyDecided.into()),
+            status => Ok(status),
+        };
+    }
+    let subject =
+        Subject { tenant_id: tenant_id.clone(), kind: PushKind::ChallengeCancelled, id: instruction_id.clone() };
+    let devices = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id).await?;
+    enqueue(app, &mut tx, &subject, prompt.expires_at, &devices, now).await?;
+    app.storage.commit(tx).await?;
+    metrics::counter!("bloonio_prompts_total", "outcome" => "cancelled").increment(1);
+    app.prompts.wake(&(tenant_id.clone(), instruction_id.clone()), ());
+    receipt::push_unattended(app, subject);
+    Ok(ChallengeStatus::Cancelled)
+}
