@@ -167,3 +167,24 @@ async fn a_phone_without_pairings_lists_nothing_and_answers_nothing() {
         assert_eq!(phone.json(command).await.error(), ("NOT_PAIRED".into(), 0), "{command:?}");
     }
 }
+
+#[tokio::test]
+async fn a_relay_behind_tls_is_trusted_through_its_own_authority_and_not_without() {
+    let (relay, authority) = FakeRelay::start_tls().await;
+    let (_, other_authority) = FakeRelay::start_tls().await;
+    let phone = PhoneHome::default();
+    let offer = relay.offer(1, "user-jane");
+    let nobody = phone.json(&["pair", &offer]).await;
+    assert_eq!(nobody.error(), ("BAD_CONFIGURATION".into(), 0));
+    let other = phone.write("other.pem", &other_authority);
+    let stranger = phone.json(&["pair", &offer, "--ca-file", &other]).await;
+    assert_eq!(stranger.error(), ("RELAY_UNREACHABLE".into(), 0));
+    assert!(relay.world().requests.is_empty());
+
+    let file = phone.write("authority.pem", &authority);
+    phone.json(&["pair", &offer, "--ca-file", &file]).await.ok();
+    relay.ask(1, "instruction-1");
+    phone.json(&["--ca-file", &file, "approve", "instruction-1"]).await.ok();
+    let missing = phone.json(&["list", "--ca-file", "/does/not/exist"]).await;
+    assert_eq!(missing.error(), ("BAD_CONFIGURATION".into(), 0));
+}

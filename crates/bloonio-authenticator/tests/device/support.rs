@@ -2,10 +2,12 @@
 
 mod phone;
 mod routes;
+mod tls;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::serve::Listener;
 use bloonio_wire::challenge::{Alert, AlertKind, Challenge, ChallengeStatus, CustomType, DeviceResponse};
 use bloonio_wire::clock::{Clock, SystemClock, Timestamp};
 use bloonio_wire::device::{DeviceStatus, PairingInfo, RegisterDevice};
@@ -93,11 +95,22 @@ impl Drop for FakeRelay {
 impl FakeRelay {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(&base, listener)
+    }
+
+    /// A relay behind TLS, and the PEM of the authority that vouches for it.
+    pub async fn start_tls() -> (Self, String) {
+        let (listener, authority) = tls::bind().await;
+        let base = format!("https://{}", listener.local_addr().unwrap());
+        (Self::serve(&base, listener), authority)
+    }
+
+    fn serve<L: Listener<Addr: std::fmt::Debug>>(base: &str, listener: L) -> Self {
         let world = Arc::new(Mutex::new(World::default()));
         let app = routes::router(Arc::clone(&world));
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { base, world, server }
+        Self { base: base.parse().unwrap(), world, server }
     }
 
     pub fn world(&self) -> MutexGuard<'_, World> {

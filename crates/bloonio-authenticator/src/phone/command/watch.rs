@@ -92,7 +92,11 @@ impl<'a> Watcher<'a> {
             },
             Hint::ChallengeCancelled(subject) => {
                 let value = json!({"instruction_id": subject.instruction_id, "tenant_id": subject.tenant_id});
-                self.print("challenge_cancelled", &value, &format!("Withdrawn: {}", visible(&subject.instruction_id)))?;
+                self.print(
+                    "challenge_cancelled",
+                    &value,
+                    &format!("No longer open: {}", visible(&subject.instruction_id)),
+                )?;
                 Ok(false)
             }
             Hint::Alert(_) => self.news().await.map(|()| false),

@@ -69,9 +69,18 @@ impl PhoneHome {
         serde_json::from_slice(&std::fs::read(self.state_file()).unwrap()).unwrap()
     }
 
+    /// Writes a file beside the memory; gives its path.
+    pub fn write(&self, name: &str, content: &str) -> String {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bloonio-phone"));
-        command.env_clear().arg("--home").arg(self.0.path()).args(arguments).kill_on_drop(true);
+        // A machine without any certificate: a relay on it needs none, and one with its own authority only that.
+        command.env_clear().env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", "/dev/null");
+        command.arg("--home").arg(self.0.path()).args(arguments).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -115,8 +124,9 @@ impl Watch {
 
     /// What ctrl-c does.
     pub async fn interrupt(&self) {
-        let id = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+        // The shell's own `kill`: a bare system has no other.
+        let kill = format!("kill -INT {}", self.child.id().unwrap());
+        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
     }
 
     /// Waits for the end; gives the exit code.
