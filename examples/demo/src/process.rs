@@ -88,7 +88,8 @@ impl Process {
     /// If it has ended before.
     pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
         let id = self.child.id().with_context(|| format!("{} has ended", self.name))?;
-        let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        // The shell's own `kill`: a bare system has no other.
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().await?;
         ensure!(sent.success(), "{} cannot be asked to end", self.name);
         Ok(self.child.wait().await?)
     }
