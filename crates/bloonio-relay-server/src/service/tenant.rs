@@ -14,9 +14,10 @@ use utoipa::ToSchema;
 
 pub use self::config::{DeviceAddition, TenantConfig};
 use super::error::ServiceError;
+use crate::outbox::backoff::give_up_at;
 use crate::seal::Sealer;
 use crate::storage::tenant::SealedSecret;
-use crate::storage::{Storage, tenant as rows};
+use crate::storage::{Storage, StorageError, delivery, tenant as rows};
 
 /// Whether a tenant may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -204,7 +205,7 @@ impl Registry<'_> {
         if !rows::update(&mut tx, &tenant).await? {
             return Err(ErrorCode::NotFound.into());
         }
-        tx.commit().await.map_err(crate::storage::StorageError::from)?;
+        tx.commit().await.map_err(StorageError::from)?;
         Ok(tenant)
     }
 
@@ -226,10 +227,17 @@ impl Registry<'_> {
     /// # Errors
     /// `NOT_FOUND`; [`ServiceError::Storage`].
     pub async fn set_status(&self, id: &TenantId, status: TenantStatus) -> Result<StatusChanged, ServiceError> {
-        match rows::set_status(self.storage, id, status).await? {
-            true => Ok(StatusChanged { tenant_id: id.clone(), status }),
-            false => Err(ErrorCode::NotFound.into()),
+        let mut tx = self.storage.begin().await?;
+        if !rows::set_status(&mut tx, id, status).await? {
+            return Err(ErrorCode::NotFound.into());
         }
+        if status == TenantStatus::Active {
+            // Time spent held is not the receiver's silence: the schedules of held callbacks start anew.
+            let now = self.clock.now();
+            delivery::resume_tenant(&mut tx, id, now, give_up_at(now, None)).await?;
+        }
+        tx.commit().await.map_err(StorageError::from)?;
+        Ok(StatusChanged { tenant_id: id.clone(), status })
     }
 
     /// One tenant, without its secret.

@@ -176,8 +176,8 @@ pub async fn rotate(
 ///
 /// # Errors
 /// [`StorageError::Database`].
-pub async fn set_status(storage: &Storage, id: &TenantId, status: TenantStatus) -> Result<bool, StorageError> {
+pub async fn set_status(tx: &mut Tx, id: &TenantId, status: TenantStatus) -> Result<bool, StorageError> {
     let sql = "-- set_tenant_status\nUPDATE tenants SET status = $2 WHERE tenant_id = $1";
-    let done = sqlx::query(sql).bind(id.as_str()).bind(status.as_str()).execute(storage.writer()).await?;
+    let done = sqlx::query(sql).bind(id.as_str()).bind(status.as_str()).execute(&mut **tx).await?;
     Ok(done.rows_affected() == 1)
 }

@@ -22,7 +22,7 @@ fn tenant_id(query: &Query) -> Result<TenantId, ServiceError> {
 }
 
 /// Calls without parameters take no body, or an empty object.
-fn no_fields(caller: &AdminCaller) -> Result<(), ServiceError> {
+pub(super) fn no_fields(caller: &AdminCaller) -> Result<(), ServiceError> {
     let body = caller.json()?;
     let mut reader = bloonio_wire::field::Reader::object(&body);
     reader.refuse_unknown();

@@ -1,0 +1,305 @@
+//! One push to one device, and the first attempts of a prompt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bloonio_wire::clock::{Clock, Timestamp};
+use bloonio_wire::id::{RelayUserLinkedId, TenantId};
+use bloonio_wire::random::{Random, RandomError, hex_token, uniform};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, warn};
+
+use super::brake::Brake;
+use super::fcm::schedule::next_attempt;
+use super::stream::{Hint, StreamEvent};
+use super::{AddressVerdict, Push, PushAddress, PushFailure, PushKind, PushOutcome, PushSender, Retry, worker};
+use crate::hub::Hub;
+use crate::service::error::ServiceError;
+use crate::storage::delivery::Lease;
+use crate::storage::push::status::PushState;
+use crate::storage::push::{self, PushJob, Retirement, Settlement};
+use crate::storage::{Storage, StorageError};
+use crate::telemetry::metrics::FCM_SENDS;
+
+/// Addresses shown of those that failed.
+const SAMPLE: usize = 5;
+
+/// How pushes are sent.
+#[derive(Debug, Clone, Copy)]
+pub struct PushLimits {
+    /// How long a caller waits for the first attempts (PROTOCOL 5).
+    pub first_wait: Duration,
+    /// An attempt, whatever the sender does.
+    pub attempt_timeout: Duration,
+    /// A claim; longer than an attempt with its bookkeeping.
+    pub lease: Duration,
+    /// Later attempts under way at most.
+    pub concurrency: u32,
+    /// The longest pause between two looks at the database.
+    pub poll: Duration,
+}
+
+impl Default for PushLimits {
+    fn default() -> Self {
+        Self {
+            first_wait: Duration::from_secs(12),
+            attempt_timeout: Duration::from_secs(25),
+            lease: Duration::from_secs(30),
+            concurrency: 64,
+            poll: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a pusher is made of.
+#[derive(Debug)]
+pub struct PusherParts {
+    /// The rows.
+    pub storage: Storage,
+    /// Due times.
+    pub clock: Arc<dyn Clock>,
+    /// Lease tokens and jitter.
+    pub random: Arc<dyn Random>,
+    /// Open streams, woken at each prompt.
+    pub streams: Hub<(TenantId, RelayUserLinkedId), StreamEvent>,
+    /// FCM; `None` where it is not configured.
+    pub sender: Option<Arc<dyn PushSender>>,
+    /// Owns the first attempts, so that a caller who hangs up cancels nothing.
+    pub tracker: TaskTracker,
+    /// Ends [`Pusher::run`].
+    pub stopping: CancellationToken,
+    /// How it works.
+    pub limits: PushLimits,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) parts: PusherParts,
+    pub(super) wake: Notify,
+    pub(super) started_at: Timestamp,
+    brake: Brake,
+}
+
+/// Sends pushes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pusher {
+    inner: Arc<Inner>,
+}
+
+/// What became of the first attempts: the counts of PROTOCOL 5.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FirstAttempts {
+    /// Devices whose message was accepted, and every `stream` device.
+    pub delivered: u32,
+    /// Devices whose first attempt failed or was not over in time.
+    pub failed: u32,
+    /// FCM's names of the accepted messages.
+    pub fcm_message_ids: Vec<String>,
+    /// Some of the addresses that failed, cut to 12 characters.
+    pub failed_tokens_sample: Vec<String>,
+}
+
+impl FirstAttempts {
+    /// `stream` devices have no message, and so no name of one.
+    fn accepted(&mut self, message_id: Option<String>) {
+        self.delivered += 1;
+        self.fcm_message_ids.extend(message_id);
+    }
+
+    fn failed(&mut self, address: Option<&PushAddress>) {
+        self.failed += 1;
+        if self.failed_tokens_sample.len() < SAMPLE {
+            self.failed_tokens_sample.extend(address.map(PushAddress::sample));
+        }
+    }
+}
+
+impl Pusher {
+    /// A pusher; its later attempts rest until [`Pusher::run`] is driven.
+    pub fn new(parts: PusherParts) -> Self {
+        let started_at = parts.clock.now();
+        Self { inner: Arc::new(Inner { parts, wake: Notify::new(), started_at, brake: Brake::default() }) }
+    }
+
+    /// Whether devices with an FCM address can be reached at all.
+    pub fn has_sender(&self) -> bool {
+        self.inner.parts.sender.is_some()
+    }
+
+    /// The lease under which rows are born: see [`push::enqueue`].
+    ///
+    /// # Errors
+    /// [`RandomError`].
+    pub fn lease(&self) -> Result<Lease, RandomError> {
+        self.inner.lease()
+    }
+
+    /// Makes the first attempt of every device whose row was committed under a lease, all at once, and waits until they
+    /// are over, 12 s at most. Attempts that take longer go on; their outcome shows in the delivery status. `stream`
+    /// devices count as delivered, and everybody's stream is woken.
+    ///
+    /// # Errors
+    /// [`ServiceError::Storage`]; the rows' leases lapse then, and the worker sends.
+    pub async fn first_attempts(
+        &self,
+        tenant: &TenantId,
+        kind: PushKind,
+        subject_id: &str,
+    ) -> Result<FirstAttempts, ServiceError> {
+        let jobs = push::jobs(&self.inner.parts.storage, tenant, kind, subject_id).await?;
+        let mut outcome = FirstAttempts::default();
+        let (done, mut results) = mpsc::unbounded_channel();
+        let mut open = Vec::new();
+        for job in jobs {
+            self.inner.wake_stream(&job);
+            match job.state {
+                PushState::Delivered => outcome.accepted(job.message_id),
+                PushState::Sending => {
+                    open.push(Some(job.address.clone()));
+                    self.start(job, open.len() - 1, done.clone());
+                }
+                PushState::Due | PushState::Failed | PushState::Expired => outcome.failed(job.address.as_ref()),
+            }
+        }
+        drop(done);
+        let collect = async {
+            while let Some((index, accepted)) = results.recv().await {
+                let address = open.get_mut(index).and_then(Option::take).flatten();
+                match accepted {
+                    Some(message_id) => outcome.accepted(Some(message_id)),
+                    None => outcome.failed(address.as_ref()),
+                }
+            }
+        };
+        // Out of time is an answer too: what is still open counts as failed for now.
+        let _ = tokio::time::timeout(self.inner.parts.limits.first_wait, collect).await;
+        open.iter().flatten().for_each(|address| outcome.failed(address.as_ref()));
+        Ok(outcome)
+    }
+
+    /// Starts an attempt that no caller can cancel.
+    fn start(&self, job: PushJob, index: usize, done: mpsc::UnboundedSender<(usize, Option<String>)>) {
+        let inner = Arc::clone(&self.inner);
+        self.inner.parts.tracker.spawn(async move {
+            let accepted = inner.attempt(&job).await;
+            // The caller may have gone; the row has the outcome.
+            let _ = done.send((index, accepted));
+        });
+    }
+
+    /// Makes the later attempts until the process stops. To be spawned once. Dropping it loses nothing: leases lapse.
+    pub async fn run(self) {
+        worker::run(&self.inner).await;
+    }
+}
+
+impl Inner {
+    pub(super) fn lease(&self) -> Result<Lease, RandomError> {
+        let token = hex_token::<16>(self.parts.random.as_ref())?;
+        Ok(Lease { token, until: self.parts.clock.now().plus(self.parts.limits.lease) })
+    }
+
+    fn wake_stream(&self, job: &PushJob) {
+        let event = StreamEvent::Hint(Hint {
+            kind: job.kind,
+            subject_id: job.subject_id.clone(),
+            expires_at: job.expires_at,
+            device_id: Some(job.device_id.clone()),
+        });
+        self.parts.streams.wake(&(job.tenant_id.clone(), job.relay_user_linked_id.clone()), event);
+    }
+
+    /// One attempt, from the send to the row: answers the push service's name of the message if it was accepted.
+    pub(super) async fn attempt(&self, job: &PushJob) -> Option<String> {
+        let outcome = match &job.address {
+            None => gave_up("no_address"),
+            Some(address) => self.send(job, address).await,
+        };
+        let now = self.parts.clock.now();
+        let (settlement, error) = match &outcome {
+            PushOutcome::Accepted { message_id } => (Settlement::Delivered(message_id.clone()), None),
+            PushOutcome::Failed(failure) => {
+                let next = self.next_attempt(job, now, failure.retry);
+                (next.map_or(Settlement::Failed, Settlement::Due), Some(failure.error))
+            }
+        };
+        metrics::counter!(FCM_SENDS, "outcome" => error.unwrap_or("accepted")).increment(1);
+        debug!(tenant.id = job.tenant_id.as_str(), push.outcome = error.unwrap_or("accepted"), "a push was attempted");
+        if let Err(failure) = self.judge_address(job, &outcome).await {
+            error!(error = &failure as &dyn std::error::Error, "a verdict on an address could not be stored");
+        }
+        match push::settle(&self.parts.storage, job, &settlement, error, now).await {
+            Ok(true) if matches!(settlement, Settlement::Due(_)) => self.wake.notify_one(),
+            Ok(true) => (),
+            Ok(false) => warn!("the lease of a push was lost before its end"),
+            // The lease lapses, and the push goes out again.
+            Err(failure) => error!(error = &failure as &dyn std::error::Error, "a push's outcome could not be stored"),
+        }
+        match outcome {
+            PushOutcome::Accepted { message_id } => Some(message_id),
+            PushOutcome::Failed(_) => None,
+        }
+    }
+
+    fn next_attempt(&self, job: &PushJob, now: Timestamp, retry: Retry) -> Option<Timestamp> {
+        let not_before = match retry {
+            Retry::Never => return None,
+            Retry::Backoff => None,
+            Retry::NotBefore(pause) => Some(pause),
+        };
+        // Messages that failed together must not come back together; without randomness they do, which is no danger.
+        let thousandths = uniform(self.parts.random.as_ref(), 800, 1200).unwrap_or(1000);
+        let attempts = u32::try_from(job.attempts).unwrap_or(u32::MAX);
+        let pause = next_attempt(attempts, now, job.expires_at, not_before, f64::from(thousandths) / 1000.0)?;
+        Some(now.plus(pause))
+    }
+
+    async fn send(&self, job: &PushJob, address: &PushAddress) -> PushOutcome {
+        let Some(sender) = &self.parts.sender else { return gave_up("push_not_configured") };
+        let push = Push {
+            tenant_id: job.tenant_id.clone(),
+            kind: job.kind,
+            subject_id: job.subject_id.clone(),
+            expires_at: job.expires_at,
+            platform: job.platform,
+            address: address.clone(),
+        };
+        match tokio::time::timeout(self.parts.limits.attempt_timeout, sender.send(&push)).await {
+            Ok(outcome) => outcome,
+            Err(_) => failed("timeout", Retry::Backoff),
+        }
+    }
+
+    async fn judge_address(&self, job: &PushJob, outcome: &PushOutcome) -> Result<(), StorageError> {
+        let Some(address) = &job.address else { return Ok(()) };
+        let (retirement, reason) = match outcome {
+            PushOutcome::Failed(PushFailure { address: AddressVerdict::Dead, error, .. }) => {
+                (Some(Retirement::Dead), *error)
+            }
+            PushOutcome::Failed(PushFailure { address: AddressVerdict::Quarantine, error, .. }) => {
+                (Some(Retirement::Quarantined), *error)
+            }
+            _ => (None, ""),
+        };
+        let now = self.parts.clock.now();
+        let believed = self.brake.believes(now, retirement.is_some());
+        let Some(retirement) = retirement else { return Ok(()) };
+        if !believed {
+            error!(reason, "too many addresses are refused at once; none is retired until somebody has looked");
+            return Ok(());
+        }
+        let to = (retirement, reason);
+        push::retire_address(&self.parts.storage, &job.tenant_id, &job.device_id, address, to, now).await?;
+        Ok(())
+    }
+}
+
+fn gave_up(error: &'static str) -> PushOutcome {
+    failed(error, Retry::Never)
+}
+
+fn failed(error: &'static str, retry: Retry) -> PushOutcome {
+    PushOutcome::Failed(PushFailure { error, address: AddressVerdict::Keep, retry })
+}

@@ -1,0 +1,228 @@
+//! The outbox as its operator sees it: what waits, what was given up, and the order to send again.
+
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::id::TenantId;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::storage::{Storage, StorageError};
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Waits for its next attempt.
+    Due,
+    /// An attempt is under way.
+    Sending,
+    /// The receiver has it.
+    Acknowledged,
+    /// Given up.
+    Dead,
+}
+
+impl DeliveryState {
+    /// Every state.
+    pub const ALL: &'static [Self] = &[Self::Due, Self::Sending, Self::Acknowledged, Self::Dead];
+
+    /// The state as it travels and as it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Sending => "sending",
+            Self::Acknowledged => "acknowledged",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The state of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == name)
+    }
+}
+
+/// A text that is none of the states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be due, sending, acknowledged or dead")]
+pub struct UnknownState;
+
+impl std::str::FromStr for DeliveryState {
+    type Err = UnknownState;
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        Self::from_name(text).ok_or(UnknownState)
+    }
+}
+
+/// A delivery, without its payload: what a person answered is the tenant's alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Whose event.
+    pub tenant_id: TenantId,
+    /// The delivery.
+    pub delivery_id: String,
+    /// What it is about.
+    pub subject_id: String,
+    /// Which event.
+    pub flow: String,
+    /// Where it goes.
+    pub url: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Attempts so far.
+    pub attempts: i64,
+    /// When it is due, for [`DeliveryState::Due`].
+    pub next_at: Timestamp,
+    /// When the event happened.
+    pub created_at: Timestamp,
+    /// Last instant of the schedule.
+    pub give_up_at: Timestamp,
+    /// When it was acknowledged or given up.
+    pub settled_at: Option<Timestamp>,
+    /// The receiver's last status.
+    pub last_status: Option<i64>,
+    /// What the last attempt failed of.
+    pub last_error: Option<String>,
+}
+
+const COLUMNS: &str = "tenant_id, delivery_id, subject_id, flow, url, state, attempts, next_at, created_at, give_up_at, \
+                       settled_at, last_status, last_error";
+
+fn delivery(row: &SqliteRow) -> Result<DeliveryRow, StorageError> {
+    let (tenant_id, state): (String, String) = (row.try_get("tenant_id")?, row.try_get("state")?);
+    let time = |name| Ok::<_, StorageError>(Timestamp::from_millis(row.try_get(name)?));
+    Ok(DeliveryRow {
+        tenant_id: TenantId::parse(tenant_id).map_err(|_| StorageError::Corrupt("delivery"))?,
+        delivery_id: row.try_get("delivery_id")?,
+        subject_id: row.try_get("subject_id")?,
+        flow: row.try_get("flow")?,
+        url: row.try_get("url")?,
+        state: DeliveryState::from_name(&state).ok_or(StorageError::Corrupt("delivery"))?,
+        attempts: row.try_get("attempts")?,
+        next_at: time("next_at")?,
+        created_at: time("created_at")?,
+        give_up_at: time("give_up_at")?,
+        settled_at: row.try_get::<Option<i64>, _>("settled_at")?.map(Timestamp::from_millis),
+        last_status: row.try_get("last_status")?,
+        last_error: row.try_get("last_error")?,
+    })
+}
+
+/// Which deliveries to list; `None` is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this tenant.
+    pub tenant_id: Option<TenantId>,
+    /// In this state.
+    pub state: Option<DeliveryState>,
+}
+
+/// A page of deliveries, newest first, and how many there are in all.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn list(
+    storage: &Storage,
+    filter: &Filter,
+    limit: i64,
+    offset: i64,
+) -> Result<(Vec<DeliveryRow>, i64), StorageError> {
+    let tenant = filter.tenant_id.as_ref().map(TenantId::as_str);
+    let state = filter.state.map(DeliveryState::as_str);
+    let mut reader = storage.readers().begin().await?;
+    let total = sqlx::query_scalar(
+        "-- count_deliveries
+         SELECT count(*) FROM deliveries WHERE ($1 IS NULL OR tenant_id = $1) AND ($2 IS NULL OR state = $2)",
+    )
+    .bind(tenant)
+    .bind(state)
+    .fetch_one(&mut *reader)
+    .await?;
+    let statement = format!(
+        "-- list_deliveries
+         SELECT {COLUMNS} FROM deliveries WHERE ($1 IS NULL OR tenant_id = $1) AND ($2 IS NULL OR state = $2)
+         ORDER BY created_at DESC, delivery_id LIMIT $3 OFFSET $4"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(tenant)
+        .bind(state)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(&mut *reader)
+        .await?;
+    Ok((rows.iter().map(delivery).collect::<Result<_, _>>()?, total))
+}
+
+/// The delivery of that id.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn find(storage: &Storage, delivery_id: &str) -> Result<Option<DeliveryRow>, StorageError> {
+    let statement = format!("-- find_delivery\nSELECT {COLUMNS} FROM deliveries WHERE delivery_id = $1");
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(delivery_id).fetch_optional(storage.readers()).await?;
+    row.as_ref().map(delivery).transpose()
+}
+
+/// Makes a delivery due now, whatever became of it, with a schedule that starts anew; one that is under way is left to
+/// itself. `None` if there is none of that id.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn redeliver(
+    storage: &Storage,
+    delivery_id: &str,
+    now: Timestamp,
+    give_up_at: Timestamp,
+) -> Result<Option<DeliveryRow>, StorageError> {
+    let statement = format!(
+        "-- redeliver
+         UPDATE deliveries SET state = 'due', next_at = $2, scheduled_from = $2, give_up_at = max(give_up_at, $3),
+                               settled_at = NULL
+         WHERE delivery_id = $1 AND state IN ('due', 'acknowledged', 'dead')
+         RETURNING {COLUMNS}"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(delivery_id)
+        .bind(now.as_millis())
+        .bind(give_up_at.as_millis())
+        .fetch_optional(storage.writer())
+        .await?;
+    match row {
+        Some(row) => delivery(&row).map(Some),
+        None => find(storage, delivery_id).await,
+    }
+}
+
+/// What lies ahead of the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outlook {
+    /// Deliveries that are due, or whose lease has lapsed. Some of them may have to wait for a place.
+    pub ready: i64,
+    /// The next instant after now at which something becomes due or a lease lapses.
+    pub next_at: Option<Timestamp>,
+    /// Deliveries that are neither acknowledged nor given up.
+    pub waiting: i64,
+    /// When the oldest of them was created.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Looks ahead.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn outlook(storage: &Storage, now: Timestamp) -> Result<Outlook, StorageError> {
+    let (ready, next_at, waiting, oldest): (i64, Option<i64>, i64, Option<i64>) = sqlx::query_as(
+        "-- delivery_outlook
+         SELECT count(CASE WHEN at <= $1 THEN 1 END), min(CASE WHEN at > $1 THEN at END), count(*), min(created_at) FROM (
+             SELECT CASE state WHEN 'due' THEN next_at ELSE lease_until END AS at, created_at
+             FROM deliveries WHERE state IN ('due', 'sending')
+         )",
+    )
+    .bind(now.as_millis())
+    .fetch_one(storage.readers())
+    .await?;
+    Ok(Outlook {
+        ready,
+        next_at: next_at.map(Timestamp::from_millis),
+        waiting,
+        oldest: oldest.map(Timestamp::from_millis),
+    })
+}

@@ -1,0 +1,317 @@
+//! Rows of `pushes`: the delivery status of each device, and the queue of messages still to be sent.
+//!
+//! A row is written in the transaction of the prompt, already under lease: the caller's process makes the first attempt at
+//! once, without a claim, and if it dies the lease lapses and [`crate::push::worker`] takes over. `stream` devices need no
+//! message: for them a prompt is delivered once it is durable (PROTOCOL 5).
+
+pub mod status;
+
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::device::Platform;
+use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use self::status::PushState;
+use super::delivery::Lease;
+use super::{Storage, StorageError, Tx};
+use crate::push::{PushAddress, PushKind, PushTarget};
+
+/// What shall be pushed.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPush<'a> {
+    /// What it is about.
+    pub kind: PushKind,
+    /// Instruction id, or notification id.
+    pub subject_id: &'a str,
+    /// End of its life; exclusive.
+    pub expires_at: Timestamp,
+}
+
+/// A message to one device, as its row and the device's row tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushJob {
+    /// Whose prompt.
+    pub tenant_id: TenantId,
+    /// What it is about.
+    pub kind: PushKind,
+    /// Instruction id, or notification id.
+    pub subject_id: String,
+    /// The device.
+    pub device_id: DeviceId,
+    /// Its pairing.
+    pub relay_user_linked_id: RelayUserLinkedId,
+    /// How it is reached.
+    pub platform: Platform,
+    /// Its address, if it has a live one.
+    pub address: Option<PushAddress>,
+    /// End of the message's life.
+    pub expires_at: Timestamp,
+    /// Attempts so far, the claimed one included.
+    pub attempts: i64,
+    /// Where the message stands.
+    pub state: PushState,
+    /// The lease's token; `None` once the row is settled.
+    pub lease_token: Option<String>,
+    /// The push service's name of the message, once it is accepted.
+    pub message_id: Option<String>,
+}
+
+/// How an attempt ends a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// Accepted under the push service's name of the message.
+    Delivered(String),
+    /// Again at this instant.
+    Due(Timestamp),
+    /// Never again.
+    Failed,
+}
+
+/// What becomes of an address that the push service refused (PUSH.md 1.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retirement {
+    /// Gone or malformed.
+    Dead,
+    /// Another project's.
+    Quarantined,
+}
+
+/// Writes one row a device: `stream` devices delivered, the others under `lease` with their first attempt counted. Call
+/// [`crate::push::Pusher::first_attempts`] after the commit.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn enqueue(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    new: NewPush<'_>,
+    devices: &[PushTarget],
+    now: Timestamp,
+    lease: &Lease,
+) -> Result<(), StorageError> {
+    for device in devices {
+        let stream = device.platform == Platform::Stream;
+        sqlx::query(
+            "-- enqueue_push
+             INSERT INTO pushes (tenant_id, subject_id, kind, device_id, platform, state, attempts, next_at, lease_until,
+                                 lease_token, expires_at, sent_at)
+             VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(tenant.as_str())
+        .bind(new.subject_id)
+        .bind(new.kind.as_str())
+        .bind(device.device_id.as_str())
+        .bind(device.platform.as_str())
+        .bind(if stream { "delivered" } else { "sending" })
+        .bind(now.as_millis())
+        .bind((!stream).then_some(lease.until.as_millis()))
+        .bind((!stream).then_some(&lease.token))
+        .bind(new.expires_at.as_millis())
+        .bind(stream.then_some(now.as_millis()))
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+const JOBS: &str = "SELECT p.tenant_id, p.subject_id, p.kind, p.device_id, p.platform, p.state, p.attempts,
+        p.expires_at, p.lease_token, p.fcm_message_id, d.relay_user_linked_id,
+        CASE WHEN d.address_state = 'live' AND d.status = 'active' THEN d.address_kind END AS address_kind,
+        CASE WHEN d.address_state = 'live' AND d.status = 'active' THEN d.address END AS address
+    FROM pushes p JOIN devices d ON d.tenant_id = p.tenant_id AND d.device_id = p.device_id";
+
+fn job(row: &SqliteRow) -> Result<PushJob, StorageError> {
+    let corrupt = || StorageError::Corrupt("push");
+    let text = |name| Ok::<String, StorageError>(row.try_get(name)?);
+    let address = match (row.try_get::<Option<String>, _>("address_kind")?, row.try_get("address")?) {
+        (Some(kind), Some(value)) => Some(PushAddress::of_kind(&kind, value).ok_or_else(corrupt)?),
+        _ => None,
+    };
+    Ok(PushJob {
+        tenant_id: TenantId::parse(text("tenant_id")?).map_err(|_| corrupt())?,
+        kind: PushKind::from_name(&text("kind")?).ok_or_else(corrupt)?,
+        subject_id: text("subject_id")?,
+        device_id: DeviceId::parse(text("device_id")?).map_err(|_| corrupt())?,
+        relay_user_linked_id: RelayUserLinkedId::parse(text("relay_user_linked_id")?).map_err(|_| corrupt())?,
+        platform: text("platform")?.parse().map_err(|_| corrupt())?,
+        address,
+        expires_at: Timestamp::from_millis(row.try_get("expires_at")?),
+        attempts: row.try_get("attempts")?,
+        state: PushState::from_name(&text("state")?).ok_or_else(corrupt)?,
+        lease_token: row.try_get("lease_token")?,
+        message_id: row.try_get("fcm_message_id")?,
+    })
+}
+
+/// The rows of a subject, by device.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn jobs(
+    storage: &Storage,
+    tenant: &TenantId,
+    kind: PushKind,
+    subject_id: &str,
+) -> Result<Vec<PushJob>, StorageError> {
+    let statement = format!(
+        "-- push_jobs\n{JOBS} WHERE p.tenant_id = $1 AND p.subject_id = $2 AND p.kind = $3 ORDER BY p.device_id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(tenant.as_str())
+        .bind(subject_id)
+        .bind(kind.as_str())
+        .fetch_all(storage.readers())
+        .await?;
+    rows.iter().map(job).collect()
+}
+
+/// Claims what is due for another attempt, and what a lapsed lease has left behind; of active tenants, and never after a
+/// prompt was answered or withdrawn or is over: such rows end here.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32) -> Result<Vec<PushJob>, StorageError> {
+    let mut tx = storage.begin().await?;
+    sqlx::query(
+        "-- expire_pushes
+         UPDATE pushes SET state = 'expired', lease_until = NULL, lease_token = NULL
+         WHERE state IN ('due', 'sending') AND (state = 'due' OR lease_until <= $1)
+           AND (expires_at <= $1 OR (kind = 'auth_challenge' AND EXISTS (
+               SELECT 1 FROM prompts q
+               WHERE q.tenant_id = pushes.tenant_id AND q.instruction_id = pushes.subject_id AND q.status <> 'pending'
+           )))",
+    )
+    .bind(now.as_millis())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "-- claim_pushes
+         UPDATE pushes SET state = 'sending', attempts = attempts + 1, lease_until = $2, lease_token = $3
+         WHERE (tenant_id, subject_id, kind, device_id) IN (
+             SELECT p.tenant_id, p.subject_id, p.kind, p.device_id FROM pushes p
+             JOIN tenants t ON t.tenant_id = p.tenant_id AND t.status = 'active'
+             WHERE p.state IN ('due', 'sending')
+               AND ((p.state = 'due' AND p.next_at <= $1) OR (p.state = 'sending' AND p.lease_until <= $1))
+             ORDER BY p.next_at LIMIT $4
+         )",
+    )
+    .bind(now.as_millis())
+    .bind(lease.until.as_millis())
+    .bind(&lease.token)
+    .bind(limit)
+    .execute(&mut *tx)
+    .await?;
+    let statement = format!("-- claimed_pushes\n{JOBS} WHERE p.state IN ('due', 'sending') AND p.lease_token = $1");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(&lease.token).fetch_all(&mut *tx).await?;
+    tx.commit().await?;
+    rows.iter().map(job).collect()
+}
+
+/// Ends a claim; `false` means that the lease was lost meanwhile and nothing was changed.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn settle(
+    storage: &Storage,
+    job: &PushJob,
+    settlement: &Settlement,
+    error: Option<&str>,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let (state, next_at, message_id) = match settlement {
+        Settlement::Delivered(message_id) => ("delivered", None, Some(message_id.as_str())),
+        Settlement::Due(at) => ("due", Some(at.as_millis()), None),
+        Settlement::Failed => ("failed", None, None),
+    };
+    let done = sqlx::query(
+        "-- settle_push
+         UPDATE pushes SET state = $6, next_at = coalesce($7, next_at), fcm_message_id = $8, error = $9,
+                           sent_at = CASE WHEN $6 = 'delivered' THEN $10 END, lease_until = NULL, lease_token = NULL
+         WHERE tenant_id = $1 AND subject_id = $2 AND kind = $3 AND device_id = $4
+           AND state = 'sending' AND lease_token = $5",
+    )
+    .bind(job.tenant_id.as_str())
+    .bind(&job.subject_id)
+    .bind(job.kind.as_str())
+    .bind(job.device_id.as_str())
+    .bind(job.lease_token.as_deref())
+    .bind(state)
+    .bind(next_at)
+    .bind(message_id)
+    .bind(error)
+    .bind(now.as_millis())
+    .execute(storage.writer())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes an address out of use, with the reason; the row keeps it, so that a wrong verdict can be undone. An address that
+/// the device has replaced meanwhile is left alone.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn retire_address(
+    storage: &Storage,
+    tenant: &TenantId,
+    device: &DeviceId,
+    address: &PushAddress,
+    to: (Retirement, &str),
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let state = match to.0 {
+        Retirement::Dead => "dead",
+        Retirement::Quarantined => "quarantined",
+    };
+    let done = sqlx::query(
+        "-- retire_address
+         UPDATE devices SET address_state = $4, address_reason = $5, address_changed_at = $6
+         WHERE tenant_id = $1 AND device_id = $2 AND address = $3 AND address_state = 'live'",
+    )
+    .bind(tenant.as_str())
+    .bind(device.as_str())
+    .bind(address.value())
+    .bind(state)
+    .bind(to.1)
+    .bind(now.as_millis())
+    .execute(storage.writer())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Prepares the queue when the process starts: a row whose lease ends before `leased_until` was claimed by a process that
+/// is no more, so it is due at once. Rows born since the start have later leases and are left to their first attempt.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn resume(storage: &Storage, now: Timestamp, leased_until: Timestamp) -> Result<u64, StorageError> {
+    let found = sqlx::query(
+        "-- reclaim_pushes
+         UPDATE pushes SET state = 'due', next_at = $1, lease_until = NULL, lease_token = NULL
+         WHERE state IN ('due', 'sending') AND state = 'sending' AND lease_until < $2",
+    )
+    .bind(now.as_millis())
+    .bind(leased_until.as_millis())
+    .execute(storage.writer())
+    .await?;
+    Ok(found.rows_affected())
+}
+
+/// How many rows are due or lapsed, and the next instant after now at which another one is.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn outlook(storage: &Storage, now: Timestamp) -> Result<(i64, Option<Timestamp>), StorageError> {
+    let (ready, next_at): (i64, Option<i64>) = sqlx::query_as(
+        "-- push_outlook
+         SELECT count(CASE WHEN at <= $1 THEN 1 END), min(CASE WHEN at > $1 THEN at END) FROM (
+             SELECT CASE state WHEN 'due' THEN next_at ELSE lease_until END AS at
+             FROM pushes WHERE state IN ('due', 'sending')
+         )",
+    )
+    .bind(now.as_millis())
+    .fetch_one(storage.readers())
+    .await?;
+    Ok((ready, next_at.map(Timestamp::from_millis)))
+}

@@ -1,0 +1,535 @@
+//! The outbox of callbacks (PROTOCOL 9.5): at least once, under one id, whoever is down and whenever the relay ends.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail the test")]
+
+mod receiver;
+mod rig;
+
+use std::time::Duration;
+
+use bloonio_relay_server::net::client::{CallbackClient, ExtraRoots};
+use bloonio_relay_server::net::guard::{Guard, GuardPolicy};
+use bloonio_relay_server::outbox::{Outbox, OutboxLimits, OutboxParts};
+use bloonio_relay_server::storage::delivery::listing::{self, DeliveryRow, DeliveryState};
+use bloonio_relay_server::storage::delivery::{self, ClaimLimits, Claimed, Lease, Met, Settlement};
+use bloonio_relay_server::storage::replay;
+use bloonio_wire::clock::Clock;
+use bloonio_wire::header;
+use receiver::{Behaviour, Receiver};
+use rig::{Rig, until};
+use rstest::rstest;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A running outbox.
+struct Running {
+    outbox: Outbox,
+    stopping: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Ends it as a crash would: nothing is finished, nothing handed back.
+    async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+
+    /// Ends it as SIGTERM would.
+    async fn stop(self) {
+        self.stopping.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+fn allow_private() -> GuardPolicy {
+    GuardPolicy { allow_private: true, extra_ports: vec![] }
+}
+
+fn start_with(rig: &Rig, policy: GuardPolicy, limits: OutboxLimits) -> Running {
+    let stopping = CancellationToken::new();
+    let outbox = Outbox::new(OutboxParts {
+        storage: rig.storage.clone(),
+        sealer: rig.sealer.clone(),
+        clock: rig.clock.clone(),
+        random: rig.random.clone(),
+        client: CallbackClient::new(Guard::new(policy), &ExtraRoots::default()).unwrap(),
+        stopping: stopping.clone(),
+        limits,
+    });
+    let task = tokio::spawn(outbox.clone().run());
+    Running { outbox, stopping, task }
+}
+
+fn start(rig: &Rig) -> Running {
+    start_with(rig, allow_private(), OutboxLimits::default())
+}
+
+impl Rig {
+    async fn row(&self, delivery: &str) -> DeliveryRow {
+        listing::find(&self.storage, delivery).await.unwrap().unwrap()
+    }
+
+    async fn until_state(&self, delivery: &str, state: DeliveryState) -> DeliveryRow {
+        until(state.as_str(), || async { self.row(delivery).await.state == state }).await;
+        self.row(delivery).await
+    }
+
+    /// Waits until attempt number `attempts` has failed and the next one is planned.
+    async fn until_failed(&self, delivery: &str, attempts: i64) -> DeliveryRow {
+        until("a failed attempt", || async {
+            let row = self.row(delivery).await;
+            row.state == DeliveryState::Due && row.attempts == attempts
+        })
+        .await;
+        self.row(delivery).await
+    }
+
+    async fn claim(&self, total: u32) -> Vec<Claimed> {
+        self.claim_with(ClaimLimits { per_lane: 8, total, retries: total }).await
+    }
+
+    async fn claim_with(&self, limits: ClaimLimits) -> Vec<Claimed> {
+        let now = self.clock.now();
+        let token = bloonio_wire::random::hex_token::<16>(self.random.as_ref()).unwrap();
+        let lease = Lease { token, until: now.plus(OutboxLimits::default().lease) };
+        delivery::claim(&self.storage, now, &lease, limits).await.unwrap()
+    }
+
+    async fn settle(&self, claimed: &Claimed, settlement: Settlement) -> bool {
+        delivery::settle(&self.storage, claimed, settlement, Met::default(), self.clock.now()).await.unwrap()
+    }
+}
+
+/// A port that is taken but does not listen: connecting to it is refused, and no other test can get it.
+struct Nobody(tokio::net::TcpSocket);
+
+impl Nobody {
+    fn new() -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self(socket)
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/callback", self.0.local_addr().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_callback_carries_both_signatures_and_the_exact_body() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(200)).await);
+    let tenant = rig.tenant().await;
+    let running = start(&rig);
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    running.outbox.wake();
+    let received = &backend.received(1).await[0];
+    received.verify(&tenant.secret, rig.clock.now());
+    assert_eq!(received.header(header::TENANT_ID), tenant.id.as_str());
+    assert_eq!(received.header(header::WEBHOOK_ID), delivery);
+    assert_eq!(received.header("content-type"), "application/json");
+    assert_eq!(received.body.as_ref(), br#"{"instruction_id":"instruction-1","approved":true}"#);
+    assert_eq!(received.path, "/callback");
+    let row = rig.until_state(&delivery, DeliveryState::Acknowledged).await;
+    assert_eq!((row.attempts, row.last_status, row.settled_at), (1, Some(200), Some(rig.clock.now())));
+}
+
+#[tokio::test]
+async fn every_attempt_is_signed_anew_under_the_same_id() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(500)).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let running = start(&rig);
+    rig.until_failed(&delivery, 1).await;
+    rig.advance(Duration::from_secs(1));
+    running.outbox.wake();
+    let received = backend.received(2).await;
+    received[1].verify(&tenant.secret, rig.clock.now());
+    assert_eq!(received[0].header(header::WEBHOOK_ID), received[1].header(header::WEBHOOK_ID));
+    assert_eq!(received[0].body, received[1].body);
+    for changed in [header::TIMESTAMP, header::SIGNATURE, header::WEBHOOK_TIMESTAMP, header::WEBHOOK_SIGNATURE] {
+        assert_ne!(received[0].header(changed), received[1].header(changed), "{changed}");
+    }
+}
+
+#[rstest]
+#[case(200)]
+#[case(201)]
+#[case(202)]
+#[case(204)]
+#[case(299)]
+#[tokio::test]
+async fn any_2xx_acknowledges(#[case] status: u16) {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(status)).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let _running = start(&rig);
+    assert_eq!(rig.until_state(&delivery, DeliveryState::Acknowledged).await.last_status, Some(i64::from(status)));
+}
+
+#[rstest]
+#[case(300)]
+#[case(304)]
+#[case(400)]
+#[case(401)]
+#[case(404)]
+#[case(429)]
+#[case(500)]
+#[case(503)]
+#[tokio::test]
+async fn every_other_status_is_tried_again(#[case] status: u16) {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(status)).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let _running = start(&rig);
+    let row = rig.until_failed(&delivery, 1).await;
+    assert_eq!(row.last_status, Some(i64::from(status)));
+    assert_eq!(row.next_at, rig.clock.now().plus(Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn gone_dead_letters_at_once() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(410)).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let _running = start(&rig);
+    let row = rig.until_state(&delivery, DeliveryState::Dead).await;
+    assert_eq!((row.attempts, row.last_status, row.last_error.as_deref()), (1, Some(410), Some("gone")));
+}
+
+#[tokio::test]
+async fn a65_a_redirect_is_a_failure_and_is_not_followed() {
+    let (rig, elsewhere) = (Rig::new().await, Receiver::start(Behaviour::Status(200)).await);
+    let backend = Receiver::start(Behaviour::Redirect(elsewhere.url())).await;
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let _running = start(&rig);
+    let row = rig.until_failed(&delivery, 1).await;
+    assert_eq!((row.last_status, row.last_error.as_deref()), (Some(307), Some("redirect")));
+    assert!(elsewhere.journal().is_empty());
+}
+
+#[tokio::test]
+async fn a65_a_private_receiver_is_refused_unless_the_operator_allows_it() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(200)).await);
+    let tenant = rig.tenant().await;
+    let port = backend.address().port();
+    let literal = rig.decide(&tenant.id, "instruction-1", &format!("https://127.0.0.1:{port}/")).await;
+    let named = rig.decide(&tenant.id, "instruction-2", &format!("https://localhost:{port}/")).await;
+    let plain = rig.decide(&tenant.id, "instruction-3", &backend.url()).await;
+    let policy = GuardPolicy { allow_private: false, extra_ports: vec![port] };
+    let _running = start_with(&rig, policy, OutboxLimits::default());
+    assert_eq!(rig.until_failed(&literal, 1).await.last_error.as_deref(), Some("address_refused"));
+    assert_eq!(rig.until_failed(&named, 1).await.last_error.as_deref(), Some("address_refused"));
+    assert_eq!(rig.until_failed(&plain, 1).await.last_error.as_deref(), Some("url_refused"));
+    assert!(backend.journal().is_empty());
+}
+
+#[rstest]
+#[case::without_end(Behaviour::Endless)]
+#[case::drop_by_drop(Behaviour::Drip)]
+#[tokio::test]
+async fn a_long_or_slow_answer_is_cut_off_and_still_acknowledges(#[case] behaviour: Behaviour) {
+    let (rig, backend) = (Rig::new().await, Receiver::start(behaviour).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let _running = start(&rig);
+    backend.cut_off().await;
+    rig.until_state(&delivery, DeliveryState::Acknowledged).await;
+}
+
+#[tokio::test]
+async fn a_silent_receiver_is_a_timeout() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Silent).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let limits = OutboxLimits { attempt_timeout: Duration::from_millis(50), ..OutboxLimits::default() };
+    let _running = start_with(&rig, allow_private(), limits);
+    let row = rig.until_failed(&delivery, 1).await;
+    assert_eq!((row.last_status, row.last_error.as_deref()), (None, Some("timeout")));
+}
+
+#[tokio::test]
+async fn a_receiver_that_was_down_for_twenty_seconds_gets_the_decision_once_it_is_back() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(503)).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let decided_at = rig.clock.now();
+    let running = start(&rig);
+    for (attempts, next) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (6, 30)] {
+        let row = rig.until_failed(&delivery, attempts).await;
+        assert_eq!(row.next_at, decided_at.plus(Duration::from_secs(next)), "after attempt {attempts}");
+        if next <= 20 {
+            rig.clock.set(row.next_at);
+            running.outbox.wake();
+        }
+    }
+    backend.behave(Behaviour::Status(200));
+    rig.clock.set(decided_at.plus(Duration::from_secs(30)));
+    running.outbox.wake();
+    let row = rig.until_state(&delivery, DeliveryState::Acknowledged).await;
+    assert_eq!((row.attempts, backend.journal().len()), (7, 7));
+}
+
+#[tokio::test]
+async fn an_unreachable_receiver_is_given_up_at_the_end_of_the_schedule_and_can_be_sent_again() {
+    let (rig, backend) = (Rig::new().await, Nobody::new());
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let running = start(&rig);
+    let mut attempts = 0;
+    let row = loop {
+        attempts += 1;
+        until("an attempt", || async {
+            let row = rig.row(&delivery).await;
+            row.attempts == attempts && row.state != DeliveryState::Sending
+        })
+        .await;
+        let row = rig.row(&delivery).await;
+        if row.state == DeliveryState::Dead {
+            break row;
+        }
+        rig.clock.set(row.next_at);
+        running.outbox.wake();
+    };
+    assert_eq!((row.attempts, row.last_error.as_deref()), (12, Some("connect")));
+    assert_eq!(row.settled_at, Some(row.created_at.plus(Duration::from_secs(540))));
+
+    // An operator's order starts the schedule anew, long after it had ended.
+    rig.advance(Duration::from_secs(3_600));
+    let now = rig.clock.now();
+    let again = listing::redeliver(&rig.storage, &delivery, now, now.plus(Duration::from_secs(600))).await.unwrap();
+    assert_eq!(again.unwrap().state, DeliveryState::Due);
+    running.outbox.wake();
+    assert_eq!(rig.until_failed(&delivery, 13).await.next_at, now.plus(Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn a_kill_between_decision_and_callback_loses_nothing() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(200)).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    // The process that decided is no more; another one opens the same file, much later.
+    let rig = rig.reopened().await;
+    rig.advance(Duration::from_secs(86_400));
+    let _running = start(&rig);
+    backend.received(1).await[0].verify(&tenant.secret, rig.clock.now());
+    rig.until_state(&delivery, DeliveryState::Acknowledged).await;
+}
+
+#[tokio::test]
+async fn a_kill_during_an_attempt_sends_again_under_the_same_id() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Silent).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let running = start(&rig);
+    backend.received(1).await;
+    running.kill().await;
+    assert_eq!(rig.row(&delivery).await.state, DeliveryState::Sending);
+    backend.behave(Behaviour::Status(200));
+    let _running = start(&rig);
+    let received = backend.received(2).await;
+    assert_eq!(received[0].header(header::WEBHOOK_ID), received[1].header(header::WEBHOOK_ID));
+    assert_eq!(rig.until_state(&delivery, DeliveryState::Acknowledged).await.attempts, 2);
+}
+
+#[tokio::test]
+async fn a_schedule_that_ran_out_while_the_relay_was_away_starts_anew() {
+    let (rig, backend) = (Rig::new().await, Nobody::new());
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    rig.advance(Duration::from_secs(7_200));
+    let _running = start(&rig);
+    let row = rig.until_failed(&delivery, 1).await;
+    assert_eq!(row.next_at, rig.clock.now().plus(Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn a_row_whose_worker_died_is_sent_by_a_living_one_within_twenty_seconds() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(200)).await);
+    let tenant = rig.tenant().await;
+    let running = start(&rig);
+    let first = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    running.outbox.wake();
+    rig.until_state(&first, DeliveryState::Acknowledged).await;
+    // Claimed by somebody who never comes back; not yet due by the clock of the living one, who cannot be first.
+    let later = rig.clock.now().plus(Duration::from_secs(5));
+    let second = rig.decide_at(later, &tenant.id, &["instruction-2".to_owned()], &backend.url()).await;
+    let lease = Lease { token: "lost".to_owned(), until: later.plus(OutboxLimits::default().lease) };
+    let limits = ClaimLimits { per_lane: 8, total: 1, retries: 1 };
+    assert_eq!(delivery::claim(&rig.storage, later, &lease, limits).await.unwrap().len(), 1);
+    rig.clock.set(later.plus(Duration::from_secs(20)));
+    running.outbox.wake();
+    rig.until_state(&second, DeliveryState::Acknowledged).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_settles_nothing() {
+    let rig = Rig::new().await;
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", "https://backend.test/").await;
+    let slow = rig.claim(10).await.remove(0);
+    assert!(rig.claim(10).await.is_empty());
+    rig.advance(Duration::from_secs(15));
+    let quick = rig.claim(10).await.remove(0);
+    assert_eq!((slow.attempts, quick.attempts), (1, 2));
+    assert!(!rig.settle(&slow, Settlement::Dead).await);
+    assert_eq!(rig.row(&delivery).await.state, DeliveryState::Sending);
+    assert!(rig.settle(&quick, Settlement::Acknowledged).await);
+    assert!(!rig.settle(&quick, Settlement::Dead).await);
+    assert!(!delivery::release(&rig.storage, &slow, rig.clock.now()).await.unwrap());
+    assert_eq!(rig.row(&delivery).await.state, DeliveryState::Acknowledged);
+}
+
+#[tokio::test]
+async fn workers_that_claim_at_once_share_the_rows() {
+    let rig = Rig::new().await;
+    for tenant in 0..20 {
+        let tenant = (tenant, rig.tenant().await);
+        for row in 0..5 {
+            rig.decide(&tenant.1.id, &format!("instruction-{}-{row}", tenant.0), "https://backend.test/").await;
+        }
+    }
+    let claims = futures_util::future::join_all((0..16).map(|_| rig.claim(10))).await;
+    let mut claimed: Vec<_> = claims.into_iter().flatten().map(|claimed| claimed.delivery_id).collect();
+    assert_eq!(claimed.len(), 100);
+    claimed.sort();
+    claimed.dedup();
+    assert_eq!(claimed.len(), 100);
+}
+
+#[tokio::test]
+async fn a68_a_thousand_rows_of_a_dead_endpoint_do_not_delay_another_tenants_first_try() {
+    let (rig, dead, alive) =
+        (Rig::new().await, Receiver::start(Behaviour::Silent).await, Receiver::start(Behaviour::Status(200)).await);
+    let (noisy, quiet) = (rig.tenant().await, rig.tenant().await);
+    let subjects: Vec<_> = (0..1_000).map(|row| format!("instruction-{row}")).collect();
+    rig.decide_at(rig.clock.now(), &noisy.id, &subjects, &dead.url()).await;
+    let limits = OutboxLimits { attempt_timeout: Duration::from_secs(3_600), ..OutboxLimits::default() };
+    let running = start_with(&rig, allow_private(), limits);
+    dead.received(8).await;
+    let delivery = rig.decide(&quiet.id, "instruction-1", &alive.url()).await;
+    running.outbox.wake();
+    rig.until_state(&delivery, DeliveryState::Acknowledged).await;
+    // Nothing of the dead endpoint is over yet, and it never had more than its share.
+    assert_eq!((dead.journal().len(), dead.most_open()), (8, 8));
+}
+
+#[tokio::test]
+async fn a68_retries_leave_half_of_the_places_to_first_attempts() {
+    let rig = Rig::new().await;
+    let mut tenants = Vec::new();
+    for n in 0..8 {
+        let tenant = rig.tenant().await;
+        rig.decide(&tenant.id, &format!("instruction-{n}"), "https://backend.test/").await;
+        tenants.push(tenant);
+    }
+    for claimed in rig.claim(8).await {
+        assert!(rig.settle(&claimed, Settlement::Due(rig.clock.now())).await);
+    }
+    rig.decide(&tenants[0].id, "instruction-fresh", "https://backend.test/").await;
+    let claimed = rig.claim_with(ClaimLimits { per_lane: 8, total: 6, retries: 3 }).await;
+    let (fresh, retries): (Vec<_>, Vec<_>) = claimed.iter().partition(|claimed| claimed.attempts == 1);
+    assert_eq!((fresh.len(), retries.len()), (1, 3));
+}
+
+#[tokio::test]
+async fn lanes_take_turns() {
+    let rig = Rig::new().await;
+    let (noisy, quiet) = (rig.tenant().await, rig.tenant().await);
+    for row in 0..20 {
+        rig.decide(&noisy.id, &format!("instruction-{row}"), "https://noisy.test/").await;
+    }
+    rig.advance(Duration::from_secs(1));
+    rig.decide(&quiet.id, "instruction-1", "https://quiet.test/").await;
+    rig.decide(&noisy.id, "instruction-other", "https://other.test/").await;
+    let claimed = rig.claim(3).await;
+    let mut urls: Vec<_> = claimed.iter().map(|claimed| claimed.url.as_str()).collect();
+    urls.sort_unstable();
+    assert_eq!(urls, ["https://noisy.test/", "https://other.test/", "https://quiet.test/"]);
+    // The lane's share counts what is under way.
+    let rest = rig.claim(100).await;
+    assert_eq!(rest.len(), 7);
+}
+
+#[tokio::test]
+async fn a_rotated_secret_signs_from_the_next_attempt_on() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(500)).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let running = start(&rig);
+    rig.until_failed(&delivery, 1).await;
+    let rotated = rig.registry().rotate(&tenant.id).await.unwrap();
+    rig.advance(Duration::from_secs(1));
+    running.outbox.wake();
+    let received = backend.received(2).await;
+    received[1].verify(&bloonio_wire::secret::Secret::new(rotated.tenant_secret), rig.clock.now());
+}
+
+#[tokio::test]
+async fn a_callbacks_signature_is_in_the_replay_memory_before_it_arrives() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Silent).await);
+    let tenant = rig.tenant().await;
+    rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let _running = start(&rig);
+    let signature = backend.received(1).await[0].signature();
+    let first = replay::claim(&rig.storage, &tenant.id, signature.as_bytes(), rig.clock.now()).await.unwrap();
+    assert!(!first);
+}
+
+#[tokio::test]
+async fn a_suspended_tenants_callbacks_are_held_and_go_out_when_it_is_reactivated() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(200)).await);
+    let (held, other) = (rig.tenant().await, rig.tenant().await);
+    rig.suspend(&held.id).await;
+    let delivery = rig.decide(&held.id, "instruction-1", &backend.url()).await;
+    let running = start(&rig);
+    let passing = rig.decide(&other.id, "instruction-2", &backend.url()).await;
+    running.outbox.wake();
+    rig.until_state(&passing, DeliveryState::Acknowledged).await;
+    assert_eq!((rig.row(&delivery).await.attempts, backend.journal().len()), (0, 1));
+
+    // Held for longer than any schedule; the receiver is down when it is let go.
+    rig.advance(Duration::from_secs(86_400));
+    backend.behave(Behaviour::Status(503));
+    rig.reactivate(&held.id).await;
+    running.outbox.wake();
+    assert_eq!(rig.until_failed(&delivery, 1).await.next_at, rig.clock.now().plus(Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_is_under_way() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Drip).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let running = start(&rig);
+    backend.received(1).await;
+    running.stop().await;
+    assert_eq!(rig.row(&delivery).await.state, DeliveryState::Acknowledged);
+}
+
+#[tokio::test]
+async fn stopping_hands_back_what_does_not_finish() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Silent).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let limits = OutboxLimits { drain: Duration::ZERO, ..OutboxLimits::default() };
+    let running = start_with(&rig, allow_private(), limits);
+    backend.received(1).await;
+    running.stop().await;
+    let row = rig.row(&delivery).await;
+    assert_eq!((row.state, row.attempts, row.next_at), (DeliveryState::Due, 1, rig.clock.now()));
+    // Due at once, without any lease to wait for.
+    assert_eq!(rig.claim(1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_same_event_is_one_delivery() {
+    let rig = Rig::new().await;
+    let (tenant, other) = (rig.tenant().await, rig.tenant().await);
+    let first = rig.decide(&tenant.id, "instruction-1", "https://backend.test/").await;
+    let second = rig.decide(&tenant.id, "instruction-1", "https://elsewhere.test/").await;
+    let foreign = rig.decide(&other.id, "instruction-1", "https://backend.test/").await;
+    assert_eq!(first, second);
+    assert_ne!(first, foreign);
+    assert_eq!(rig.claim(10).await.len(), 2);
+}

@@ -1,0 +1,117 @@
+//! What the tests of the outbox and of pushes stand on: a fresh database on disk, a clock that moves when told, and rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bloonio_relay_server::outbox::backoff;
+use bloonio_relay_server::seal::{MasterKey, Sealer};
+use bloonio_relay_server::service::tenant::{Registry, TenantStatus};
+use bloonio_relay_server::storage::Storage;
+use bloonio_relay_server::storage::delivery::{self, NewDelivery, delivery_id};
+use bloonio_wire::callback::Flow;
+use bloonio_wire::clock::{Clock, ManualClock, Timestamp};
+use bloonio_wire::id::TenantId;
+use bloonio_wire::random::{Random, SystemRandom};
+use bloonio_wire::secret::Secret;
+use serde_json::json;
+
+/// Half past something; the milliseconds show whether somebody rounds.
+pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_123);
+
+/// A relay's database, without a relay.
+pub struct Rig {
+    pub storage: Storage,
+    pub sealer: Sealer,
+    pub clock: Arc<ManualClock>,
+    pub random: Arc<dyn Random>,
+    folder: tempfile::TempDir,
+}
+
+/// A tenant of the rig.
+#[derive(Clone)]
+pub struct TestTenant {
+    pub id: TenantId,
+    pub secret: Secret,
+}
+
+impl Rig {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::open_file(&folder.path().join("relay.db")).await.unwrap();
+        storage.migrate().await.unwrap();
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let sealer = Sealer::new(&MasterKey::draw(random.as_ref()).unwrap());
+        Self { storage, sealer, clock: Arc::new(ManualClock::new(START)), random, folder }
+    }
+
+    /// The same database file, opened by another process after this one has ended.
+    pub async fn reopened(self) -> Self {
+        self.storage.close().await;
+        let storage = Storage::open_file(&self.folder.path().join("relay.db")).await.unwrap();
+        Self { storage, ..self }
+    }
+
+    pub fn registry(&self) -> Registry<'_> {
+        Registry {
+            storage: &self.storage,
+            sealer: &self.sealer,
+            clock: self.clock.as_ref(),
+            random: self.random.as_ref(),
+            allow_http: true,
+        }
+    }
+
+    pub async fn tenant(&self) -> TestTenant {
+        let made = self.registry().provision(&json!({"tenant_name": "Bank"})).await.unwrap();
+        TestTenant { id: made.tenant_id, secret: Secret::new(made.tenant_secret) }
+    }
+
+    pub async fn suspend(&self, tenant: &TenantId) {
+        self.registry().set_status(tenant, TenantStatus::Suspended).await.unwrap();
+    }
+
+    pub async fn reactivate(&self, tenant: &TenantId) {
+        self.registry().set_status(tenant, TenantStatus::Active).await.unwrap();
+    }
+
+    /// Commits a decision's callback, as the decision itself would; answers the delivery's id.
+    pub async fn decide(&self, tenant: &TenantId, subject: &str, url: &str) -> String {
+        self.decide_at(self.clock.now(), tenant, &[subject.to_owned()], url).await
+    }
+
+    /// Likewise for several decisions of an instant; answers the last delivery's id.
+    pub async fn decide_at(&self, at: Timestamp, tenant: &TenantId, subjects: &[String], url: &str) -> String {
+        let mut tx = self.storage.begin().await.unwrap();
+        for subject in subjects {
+            let new = NewDelivery {
+                subject_id: subject.clone(),
+                flow: Flow::SudoValidated,
+                url: url.to_owned(),
+                payload: format!(r#"{{"instruction_id":"{subject}","approved":true}}"#),
+                created_at: at,
+                give_up_at: backoff::give_up_at(at, None),
+            };
+            delivery::insert(&mut tx, tenant, &new).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        delivery_id(tenant, subjects.last().unwrap(), Flow::SudoValidated)
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+/// Waits for a condition that nothing announces, such as a row's state. A test that waits in vain is ended by the clock
+/// on the wall, with a message.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let waiting = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(2));
+        while !holds().await {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
