@@ -26,7 +26,7 @@ fn the_defaults_are_those_of_the_protocol() {
 }
 
 #[rstest]
-#[case(&["--relay-admin-key", "31-bytes-are-one-too-few-0123456"], "RELAY_ADMIN_KEY: must have at least 32 bytes")]
+#[case(&["--relay-admin-key", "31-bytes-are-one-too-few-012345"], "RELAY_ADMIN_KEY: must have at least 32 bytes")]
 #[case(&["--relay-admin-key", ""], "RELAY_ADMIN_KEY: must have at least 32 bytes")]
 #[case(&["--relay-admin-key-next", "short"], "RELAY_ADMIN_KEY_NEXT: must have at least 32 bytes")]
 #[case(&["--relay-admin-key", "a key with blanks that is long enough"], "RELAY_ADMIN_KEY: must be printable")]

@@ -34,10 +34,12 @@ fn request_id(app: &SharedApp, headers: &HeaderMap) -> RequestId {
         (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
     };
-    let given = auth::only(headers, header::REQUEST_ID).filter(sane).map(HeaderValue::from_str);
-    let fresh = || HeaderValue::from_str(&hex_token::<16>(app.random.as_ref()).unwrap_or_default());
-    let id = given.unwrap_or_else(fresh);
-    RequestId(id.unwrap_or(HeaderValue::from_static("none")))
+    let given = auth::only(headers, header::REQUEST_ID).filter(sane).map(str::to_owned);
+    let id = given.unwrap_or_else(|| hex_token::<16>(app.random.as_ref()).unwrap_or_default());
+    // A machine without randomness has worse troubles than requests of one name.
+    RequestId(
+        HeaderValue::from_str(&id).ok().filter(|id| !id.is_empty()).unwrap_or(HeaderValue::from_static("unnamed")),
+    )
 }
 
 fn route(request: &Request) -> String {

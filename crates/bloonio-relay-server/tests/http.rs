@@ -1,0 +1,232 @@
+//! What every answer has in common (PROTOCOL 1 and 10).
+
+mod support;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bloonio_wire::random::{Random, RandomError};
+use http::Request;
+use rstest::rstest;
+use serde_json::json;
+use support::{ADMIN_KEY, TestAnswer, TestRelay, operator};
+
+async fn get(relay: &TestRelay, path: &str) -> TestAnswer {
+    relay.send(Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+#[rstest]
+#[case("/")]
+#[case("/api/v1")]
+#[case("/api/v1/")]
+#[case("/api/v1/nothing")]
+#[case("/api/v1/provision/tenant/")]
+#[case("/api/v2/provision/tenant")]
+#[case("/provision/tenant")]
+#[case("/API/V1/provision/tenant")]
+#[case("/api/v1/%zz")]
+#[tokio::test]
+async fn an_unknown_path_is_not_found(#[case] path: &str) {
+    let relay = TestRelay::new().await;
+    get(&relay, path).await.expect_error(404, "NOT_FOUND");
+    relay.send(Request::post(path).body(Body::from("x")).unwrap()).await.expect_error(404, "NOT_FOUND");
+}
+
+#[rstest]
+#[case("GET", "/api/v1/provision/tenant", "POST")]
+#[case("DELETE", "/api/v1/provision/tenant", "POST")]
+#[case("POST", "/api/v1/fetch/tenants", "GET,HEAD")]
+#[case("PUT", "/api/v1/relay/prepare-pairing", "POST")]
+#[case("POST", "/health/live", "GET,HEAD")]
+#[case("PATCH", "/metrics", "GET,HEAD")]
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_one(#[case] method: &str, #[case] path: &str, #[case] allow: &str) {
+    let relay = TestRelay::new().await;
+    let answer = relay.send(Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await;
+    answer.expect_error(405, "METHOD_NOT_ALLOWED");
+    assert_eq!(answer.header("allow"), allow);
+}
+
+#[rstest]
+#[case::sane("abc-DEF_1.2", true)]
+#[case::longest("0123456789012345678901234567890123456789012345678901234567890123", true)]
+#[case::too_long("01234567890123456789012345678901234567890123456789012345678901234", false)]
+#[case::empty("", false)]
+#[case::blank("a b", false)]
+#[case::markup("<script>", false)]
+#[tokio::test]
+async fn the_callers_request_id_is_kept_if_it_is_sane(#[case] id: &str, #[case] kept: bool) {
+    let relay = TestRelay::new().await;
+    for path in ["/health/live", "/nowhere", "/api/v1/fetch/tenants"] {
+        let answer = relay.send(Request::get(path).header("x-request-id", id).body(Body::empty()).unwrap()).await;
+        let given = answer.header("x-request-id");
+        assert_eq!(given == id, kept, "{path}: {given:?}");
+        assert!(!given.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn requests_without_an_id_get_one_each() {
+    let relay = TestRelay::new().await;
+    let (a, b) = (get(&relay, "/health/live").await, get(&relay, "/health/live").await);
+    assert_eq!(a.header("x-request-id").len(), 32);
+    assert_ne!(a.header("x-request-id"), b.header("x-request-id"));
+    let twice = Request::get("/health/live").header("x-request-id", "a").header("x-request-id", "a");
+    assert_ne!(relay.send(twice.body(Body::empty()).unwrap()).await.header("x-request-id"), "a");
+}
+
+const LIMIT: usize = 256 * 1024;
+
+#[rstest]
+#[case::largest(LIMIT, false)]
+#[case::one_more(LIMIT + 1, true)]
+#[case::far_more(5 * 1024 * 1024, true)]
+#[tokio::test]
+async fn a_body_over_256_kib_is_too_large(#[case] length: usize, #[case] refused: bool) {
+    let relay = TestRelay::new().await;
+    let blanks = vec![b' '; length];
+    let whole = relay.send(operator("POST", "/provision/tenant", blanks.clone())).await;
+    let pieces: Vec<_> =
+        blanks.chunks(10_000).map(|piece| Ok::<_, std::io::Error>(bytes::Bytes::copy_from_slice(piece))).collect();
+    let body = Body::from_stream(futures_util::stream::iter(pieces));
+    let streamed = relay.send(operator("POST", "/provision/tenant", body)).await;
+    for answer in [whole, streamed] {
+        match refused {
+            true => answer.expect_error(413, "BODY_TOO_LARGE"),
+            false => answer.expect_error(400, "MALFORMED_REQUEST"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_size_is_judged_before_key_and_signature() {
+    let relay = TestRelay::new().await;
+    let large = || Body::from(vec![b' '; LIMIT + 1]);
+    for path in ["/api/v1/provision/tenant", "/api/v1/relay/prepare-pairing"] {
+        relay.send(Request::post(path).body(large()).unwrap()).await.expect_error(413, "BODY_TOO_LARGE");
+    }
+}
+
+#[rstest]
+#[case::no_json("{")]
+#[case::no_utf8("\u{0}")]
+#[case::two_values("{} {}")]
+#[case::trailing_comma(r#"{"tenant_name": "a",}"#)]
+#[case::nested_beyond_reason(&"[".repeat(100_000))]
+#[tokio::test]
+async fn bytes_that_are_not_json_are_malformed(#[case] body: &str) {
+    let relay = TestRelay::new().await;
+    relay.send(operator("POST", "/provision/tenant", body.to_owned())).await.expect_error(400, "MALFORMED_REQUEST");
+}
+
+#[tokio::test]
+async fn the_content_type_does_not_matter() {
+    let relay = TestRelay::new().await;
+    for content_type in [None, Some("text/plain"), Some("application/json; charset=utf-8")] {
+        let mut request = Request::post("/api/v1/provision/tenant").header("x-admin-key", ADMIN_KEY);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let request = request.body(Body::from(json!({"tenant_name": "Bank"}).to_string())).unwrap();
+        assert_eq!(relay.send(request).await.status, 201);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_cached_and_everything_is_json() {
+    let relay = TestRelay::new().await;
+    for path in ["/health/live", "/nowhere", "/openapi.json", "/api/v1/fetch/tenants"] {
+        let answer = get(&relay, path).await;
+        assert_eq!((answer.header("cache-control"), answer.header("content-type")), ("no-store", "application/json"));
+    }
+}
+
+#[derive(Debug)]
+struct NoRandomness;
+
+impl Random for NoRandomness {
+    fn fill(&self, _buffer: &mut [u8]) -> Result<(), RandomError> {
+        Err(RandomError)
+    }
+}
+
+/// Draws while the relay is put together, and then no more.
+#[derive(Debug, Default)]
+struct FailsLater(std::sync::atomic::AtomicBool);
+
+impl Random for FailsLater {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), RandomError> {
+        match self.0.load(std::sync::atomic::Ordering::SeqCst) {
+            true => NoRandomness.fill(buffer),
+            false => bloonio_wire::random::SystemRandom.fill(buffer),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_inside_is_500_and_its_cause_stays_inside() {
+    let random = Arc::new(FailsLater::default());
+    let drawn = random.clone();
+    let relay = TestRelay::with(|setup| setup.random = drawn).await;
+    random.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    let answer = relay.operator_post("/provision/tenant", json!({"tenant_name": "Bank"})).await;
+    answer.expect_error(500, "INTERNAL_ERROR");
+    assert_eq!(answer.body["message"], "Something went wrong on our side.");
+    assert!(!answer.text.contains("random"), "{}", answer.text);
+    assert_eq!(relay.operator_get("/fetch/tenants").await.data()["total"], 0);
+}
+
+#[tokio::test]
+async fn a_panic_looks_like_any_other_failure() {
+    use axum::response::IntoResponse;
+    let answer =
+        TestAnswer::of(bloonio_relay_server::http::middleware::panicked(Box::new("the secret cause")).into_response())
+            .await;
+    assert_eq!((answer.status, answer.error()), (500, "INTERNAL_ERROR"));
+    assert!(!answer.text.contains("cause"));
+}
+
+#[tokio::test]
+async fn health_needs_no_key() {
+    let relay = TestRelay::new().await;
+    assert_eq!(get(&relay, "/health/live").await.data(), &json!({"status": "live"}));
+    assert_eq!(get(&relay, "/health/ready").await.data(), &json!({"status": "ready"}));
+}
+
+#[tokio::test]
+async fn metrics_need_the_key_and_name_routes_never_paths() {
+    let relay = TestRelay::new().await;
+    get(&relay, "/metrics").await.expect_error(401, "INVALID_ADMIN_KEY");
+    let bank = relay.provision("Bank").await;
+    relay.operator_get(&format!("/fetch/tenant?tenant_id={}", bank.tenant_id)).await.data();
+    get(&relay, "/nowhere/secret-path").await;
+    let request = Request::get("/metrics").header("x-admin-key", ADMIN_KEY).body(Body::empty()).unwrap();
+    let answer = relay.send(request).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    let line = "bloonio_http_requests_total{route=\"/api/v1/provision/tenant\",status=\"201\"}";
+    assert!(answer.text.contains(line), "{}", answer.text);
+    assert!(answer.text.contains("route=\"unmatched\",status=\"404\""), "{}", answer.text);
+    assert!(!answer.text.contains("secret-path") && !answer.text.contains(&bank.tenant_id));
+}
+
+#[tokio::test]
+async fn the_openapi_document_describes_every_route_that_is_served() {
+    let relay = TestRelay::new().await;
+    let answer = get(&relay, "/openapi.json").await;
+    assert!(answer.body["openapi"].as_str().unwrap().starts_with("3.1."), "{}", answer.body["openapi"]);
+    let source = include_str!("../src/http/router.rs");
+    let routes: Vec<_> = source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")).collect();
+    assert!(routes.len() > 8, "{routes:?}");
+    for route in routes.iter().map(|line| line.split('"').next().unwrap()).filter(|route| *route != "/openapi.json") {
+        assert!(answer.body["paths"].get(route).is_some(), "{route} is not described");
+    }
+    for (path, operations) in answer.body["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let statuses = operation["responses"].as_object().unwrap();
+            let describes = |prefix: &str| statuses.keys().any(|status| status.starts_with(prefix));
+            assert!(describes("2"), "{method} {path} has no success");
+            assert!(describes("5") || path == "/health/live", "{method} {path} never fails");
+        }
+    }
+}
