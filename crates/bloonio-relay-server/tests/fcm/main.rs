@@ -1,0 +1,7 @@
+//! The FCM client against a scripted Google: what it asks, how often, and how it comes back from trouble.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what the scripted endpoints cannot do fails the test")]
+
+mod client;
+mod google;
+mod tokens;
