@@ -1,0 +1,94 @@
+//! Between axum's types and the engine's plain data. Nothing is decided here.
+
+use axum::body::Body;
+use axum::extract::OriginalUri;
+use axum::response::Response;
+use bloonio_sudo::{Answer, Refusal, Reply, RequestView};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, HOST};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use http_body_util::BodyExt;
+
+/// So much of a body that is too large is read all the same, so that the client hears the answer and not a broken pipe.
+const DRAINED: usize = 4 * 1024 * 1024;
+
+/// The target of the request line: nested routers rewrite the URI in the parts.
+pub(crate) struct Target(Uri);
+
+impl Target {
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let original = parts.extensions.get::<OriginalUri>().map(|OriginalUri(uri)| uri.clone());
+        Self(original.unwrap_or_else(|| parts.uri.clone()))
+    }
+
+    pub(crate) fn view<'a>(&'a self, parts: &'a Parts, body: &'a [u8]) -> RequestView<'a> {
+        let Self(uri) = self;
+        let host = || parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let headers = |name: &str| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        RequestView::new(parts.method.as_str(), uri.path(), uri.query(), headers)
+            .with_authority(uri.authority().map(|authority| authority.as_str()).or_else(host))
+            .with_body(body)
+            .with_native(parts)
+    }
+}
+
+/// Why there is no body.
+pub(crate) enum BodyError {
+    TooLarge,
+    Broken,
+}
+
+/// The whole body, if it has at most `most` bytes.
+pub(crate) async fn collect(parts: &Parts, mut body: Body, most: usize) -> Result<Bytes, BodyError> {
+    let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let mut fits = declared.is_none_or(|length| length <= most);
+    let (mut collected, mut read) = (BytesMut::new(), 0);
+    while fits || declared.unwrap_or(read).max(read) <= DRAINED {
+        let Some(frame) = body.frame().await else { break };
+        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        read += data.len();
+        fits = fits && read <= most;
+        if fits {
+            collected.extend_from_slice(&data);
+        }
+    }
+    if fits { Ok(collected.freeze()) } else { Err(BodyError::TooLarge) }
+}
+
+/// Keeps a used key out of what inner layers print.
+pub(crate) fn hide_key(parts: &mut Parts) {
+    if let Some(key) = parts.headers.get_mut("x-sudo-instruction-key") {
+        key.set_sensitive(true);
+    }
+}
+
+/// A refusal, with its code in the extensions for outer layers.
+pub(crate) fn refusal(refusal: Refusal) -> Response {
+    let kind = refusal.kind();
+    let mut response = reply(refusal.into_reply());
+    response.extensions_mut().insert(kind);
+    response
+}
+
+pub(crate) fn reply(reply: Reply) -> Response {
+    respond(reply.status, reply.headers, Body::from(reply.body))
+}
+
+pub(crate) fn answer(answer: Answer) -> Response {
+    match answer {
+        Answer::Reply(whole) => reply(whole),
+        Answer::Events { status, headers, events } => respond(status, headers, Body::from_stream(events)),
+    }
+}
+
+fn respond(status: u16, headers: Vec<(&'static str, String)>, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().append(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}

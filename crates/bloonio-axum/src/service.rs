@@ -1,0 +1,80 @@
+//! The middleware: converts, asks the engine, obeys.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::response::Response;
+use bloonio_sudo::{Decision, Refusal, SudoEngine, SudoRequirement};
+use http::Request;
+use tower::Service;
+
+use crate::convert::{self, BodyError};
+use crate::extract::Passed;
+
+/// A service behind an approval. Made by [`SudoLayer`](crate::SudoLayer).
+#[derive(Debug, Clone)]
+pub struct SudoService<S> {
+    inner: S,
+    engine: SudoEngine,
+    requirement: Arc<SudoRequirement>,
+}
+
+impl<S> SudoService<S> {
+    pub(crate) fn new(inner: S, engine: SudoEngine, requirement: Arc<SudoRequirement>) -> Self {
+        Self { inner, engine, requirement }
+    }
+}
+
+impl<S> Service<Request<Body>> for SudoService<S>
+where
+    S: Service<Request<Body>, Response = Response> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The service that was polled ready is the one to call; its clone takes its place.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let (engine, requirement) = (self.engine.clone(), Arc::clone(&self.requirement));
+        Box::pin(async move {
+            match judge(&engine, &requirement, request).await {
+                Ok(request) => inner.call(request).await,
+                Err(refusal) => Ok(convert::refusal(refusal)),
+            }
+        })
+    }
+}
+
+/// The request to run, or why it may not.
+async fn judge(
+    engine: &SudoEngine,
+    requirement: &SudoRequirement,
+    request: Request<Body>,
+) -> Result<Request<Body>, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let target = convert::Target::of(&parts);
+    let guarded = engine.guard(requirement, &target.view(&parts, &[])).await?;
+    let body = convert::collect(&parts, body, engine.max_body_bytes()).await.map_err(|error| match error {
+        BodyError::TooLarge => engine.body_too_large(),
+        BodyError::Broken => engine.body_unreadable(),
+    })?;
+    let decision = guarded.check(&target.view(&parts, &body)).await;
+    let passed = match decision {
+        Decision::Pass(grant) => Passed::Granted(grant),
+        Decision::Exempt => Passed::Exempt,
+        Decision::Refuse(refusal) => return Err(refusal),
+    };
+    convert::hide_key(&mut parts);
+    parts.extensions.insert(passed);
+    Ok(Request::from_parts(parts, Body::from(body)))
+}

@@ -1,0 +1,176 @@
+//! Puts an engine together; every part can be replaced.
+
+use std::sync::Arc;
+
+use bloonio_wire::clock::{Clock, SystemClock};
+use bloonio_wire::random::{Random, SystemRandom};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Inner, PairingHook, SudoEngine};
+use crate::client::RelayClient;
+use crate::error::BuildError;
+use crate::identity::{Caller, Closure, Identify, IdentifyError};
+use crate::request::RequestView;
+use crate::route::pairing::PairingEvent;
+use crate::route::waiters::Waiters;
+use crate::settings::RelaySettings;
+use crate::store::InstructionStore;
+
+/// An engine in the making. Begun by [`SudoEngine::builder`].
+pub struct SudoEngineBuilder {
+    settings: RelaySettings,
+    identify: Option<Arc<dyn Identify>>,
+    store: Option<Arc<dyn InstructionStore>>,
+    relay: Option<Arc<dyn RelayClient>>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    bound_headers: Vec<String>,
+    require_challenge_digest: bool,
+    on_pairing: Option<PairingHook>,
+}
+
+impl std::fmt::Debug for SudoEngineBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SudoEngineBuilder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl SudoEngineBuilder {
+    pub(super) fn new(settings: RelaySettings) -> Self {
+        Self {
+            settings,
+            identify: None,
+            store: None,
+            relay: None,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            bound_headers: Vec::new(),
+            require_challenge_digest: false,
+            on_pairing: None,
+        }
+    }
+
+    /// Says who asks; `None` for nobody. Nothing else in the suite guesses that.
+    #[must_use]
+    pub fn with_identity(self, identify: impl Fn(&RequestView<'_>) -> Option<Caller> + Send + Sync + 'static) -> Self {
+        self.with_identify(Closure(move |view: &RequestView<'_>| Ok(identify(view))))
+    }
+
+    /// As [`with_identity`](Self::with_identity), for closures that can fail: 500 `SUDO_MISCONFIGURED` then.
+    #[must_use]
+    pub fn with_try_identity(
+        self,
+        identify: impl Fn(&RequestView<'_>) -> Result<Option<Caller>, IdentifyError> + Send + Sync + 'static,
+    ) -> Self {
+        self.with_identify(Closure(identify))
+    }
+
+    /// As [`with_identity`](Self::with_identity), where the answer must be awaited.
+    #[must_use]
+    pub fn with_identify(mut self, identify: impl Identify + 'static) -> Self {
+        self.identify = Some(Arc::new(identify));
+        self
+    }
+
+    /// Another store than the settings name.
+    #[must_use]
+    pub fn with_store(mut self, store: Arc<dyn InstructionStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Another relay client than the one over HTTP.
+    #[must_use]
+    pub fn with_relay(mut self, relay: Arc<dyn RelayClient>) -> Self {
+        self.relay = Some(relay);
+        self
+    }
+
+    /// Another clock than the system's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Another source of randomness than the system's.
+    #[must_use]
+    pub fn with_random(mut self, random: Arc<dyn Random>) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// A header that every approval of this application is bound to (see
+    /// [`SudoRequirement::with_bound_header`](crate::SudoRequirement::with_bound_header)).
+    #[must_use]
+    pub fn with_bound_header(mut self, name: &str) -> Self {
+        self.bound_headers.push(name.to_ascii_lowercase());
+        self
+    }
+
+    /// Refuses callbacks that do not echo the challenge digest. Our relay echoes it, the hosted one does not.
+    #[must_use]
+    pub fn with_required_challenge_digest(mut self) -> Self {
+        self.require_challenge_digest = true;
+        self
+    }
+
+    /// Told when a user has paired his first phone, or another one.
+    #[must_use]
+    pub fn on_pairing_event(mut self, told: impl Fn(PairingEvent) + Send + Sync + 'static) -> Self {
+        self.on_pairing = Some(Box::new(told));
+        self
+    }
+
+    /// The engine.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn build(self) -> Result<SudoEngine, BuildError> {
+        let identify = self.identify.ok_or(BuildError::NoIdentity)?;
+        let store = match self.store {
+            Some(store) => store,
+            None => default_store(&self.clock)?,
+        };
+        let relay = match self.relay {
+            Some(relay) => relay,
+            None => default_relay(&self.settings, &self.clock)?,
+        };
+        let inner = Inner {
+            settings: self.settings,
+            store,
+            relay,
+            identify,
+            clock: self.clock,
+            random: self.random,
+            bound_headers: self.bound_headers,
+            require_challenge_digest: self.require_challenge_digest,
+            on_pairing: self.on_pairing,
+            waiters: Waiters::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        Ok(SudoEngine { inner: Arc::new(inner) })
+    }
+}
+
+#[cfg(feature = "memory")]
+fn default_store(clock: &Arc<dyn Clock>) -> Result<Arc<dyn InstructionStore>, BuildError> {
+    Ok(Arc::new(crate::store::memory::MemoryStore::new(Arc::clone(clock))))
+}
+
+#[cfg(not(feature = "memory"))]
+fn default_store(_clock: &Arc<dyn Clock>) -> Result<Arc<dyn InstructionStore>, BuildError> {
+    Err(BuildError::NoStore)
+}
+
+#[cfg(feature = "http-client")]
+fn default_relay(settings: &RelaySettings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn RelayClient>, BuildError> {
+    Ok(Arc::new(crate::client::http::HttpRelayClient::new(settings, Arc::clone(clock))?))
+}
+
+#[cfg(not(feature = "http-client"))]
+fn default_relay(_settings: &RelaySettings, _clock: &Arc<dyn Clock>) -> Result<Arc<dyn RelayClient>, BuildError> {
+    Err(BuildError::NoRelay)
+}

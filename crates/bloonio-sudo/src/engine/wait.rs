@@ -1,0 +1,115 @@
+//! Blocking mode: the request itself waits for the answer (SECURITY, "What counts as approved").
+
+use std::time::Duration;
+
+use bloonio_wire::challenge::AuthChallenge;
+use bloonio_wire::code::ErrorCode;
+use bloonio_wire::id::InstructionId;
+use tokio::runtime::Handle;
+
+use super::SudoEngine;
+use super::ask::Delivery;
+use super::guard::Asked;
+use crate::decision::{Decision, Refusal};
+use crate::instruction::{Claim, Ending, Instruction, InstructionStatus, Redemption};
+use crate::store::StoreError;
+
+/// Ends the instruction and withdraws its prompt when the waiting request goes away, in whatever way.
+struct Waiting {
+    engine: SudoEngine,
+    id: InstructionId,
+    runtime: Handle,
+    armed: bool,
+}
+
+impl Waiting {
+    fn disarm(&mut self) {
+        self.armed = false;
+    }
+
+    /// Ends it now, and says so to the relay.
+    async fn end(mut self, ending: Ending) {
+        self.engine.end(&self.id, ending).await;
+        self.engine.withdraw(self.id.clone());
+        self.disarm();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        let (engine, id) = (self.engine.clone(), self.id.clone());
+        let ending = async move {
+            engine.end(&id, Ending::Abandoned).await;
+            engine.withdraw(id);
+        };
+        self.engine.inner.tasks.spawn_on(ending, &self.runtime);
+    }
+}
+
+impl SudoEngine {
+    pub(super) async fn wait(
+        &self,
+        asked: &Asked<'_>,
+        instruction: Instruction,
+        challenge: AuthChallenge,
+    ) -> Result<Decision, Refusal> {
+        let id = instruction.instruction_id;
+        let mut waiting = Waiting { engine: self.clone(), id: id.clone(), runtime: Handle::current(), armed: true };
+        match self.deliver(challenge).await {
+            Delivery::Sent => {}
+            undelivered => {
+                waiting.disarm();
+                return match undelivered {
+                    Delivery::NotPaired if asked.requirement.enrolment_exception => Ok(Decision::Exempt),
+                    Delivery::Later(wait) => Err(Refusal::later(ErrorCode::SudoTooManyPending, wait)),
+                    Delivery::Away => Err(Refusal::relay_unavailable()),
+                    // Without a phone nobody will answer in time.
+                    _ => Err(Refusal::new(ErrorCode::SudoActionTimeout)),
+                };
+            }
+        }
+        let timed_out = tokio::select! {
+            answered = tokio::time::timeout(self.inner.settings.block_timeout, self.answered(&id)) => answered.is_err(),
+            () = self.inner.stopping.cancelled() => {
+                waiting.end(Ending::Abandoned).await;
+                return Err(Refusal::state_unavailable());
+            }
+        };
+        let claim =
+            Claim { initiator: asked.initiator, fingerprint: asked.fingerprint, redemption: Redemption::ByWaiter };
+        let used = self.consume(&id, &claim).await;
+        match &used {
+            Ok(_) => waiting.disarm(),
+            Err(refusal) if refusal.kind() == ErrorCode::SudoActionDenied => waiting.disarm(),
+            // Nobody has answered, or time was up in the store first.
+            Err(refusal) if matches!(refusal.kind(), ErrorCode::SudoActionPending | ErrorCode::SudoActionExpired) => {
+                waiting.end(Ending::TimedOut).await;
+                return Err(Refusal::new(ErrorCode::SudoActionTimeout));
+            }
+            Err(_) if timed_out => waiting.end(Ending::TimedOut).await,
+            // The store is away: the guard's drop tries once more.
+            Err(_) => {}
+        }
+        used
+    }
+
+    /// Waits until an instruction is no longer pending, however that comes about.
+    pub(crate) async fn answered(&self, id: &InstructionId) -> Result<Option<Instruction>, StoreError> {
+        let tenant = &self.inner.settings.tenant_id;
+        let Some(mut wakeups) = self.inner.store.subscribe(tenant, id).await? else { return Ok(None) };
+        loop {
+            match self.inner.store.get(tenant, id).await? {
+                Some(instruction) if instruction.status == InstructionStatus::Pending => {
+                    // One millisecond more: `good_until` is exclusive.
+                    let left = instruction.good_until().since(self.inner.clock.now()) + Duration::from_millis(1);
+                    // Out of time or woken: either way the store is asked what holds.
+                    let _ = tokio::time::timeout(left, wakeups.next()).await;
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! One approval on the tenant's side, and its state machine (PROTOCOL 9.3).
+//!
+//! ```text
+//! pending ─► validated ─► consumed
+//!    │           └──────► expired
+//!    ├─────► denied
+//!    └─────► expired
+//! ```
+//! The transitions are plain functions on a record, so that every store that can hold a record under a lock shares them;
+//! a store with its own atomic statements must do the same in its own language, and the acceptance suite says whether it does.
+
+use std::fmt;
+use std::time::Duration;
+
+use bloonio_wire::challenge::CustomType;
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::id::{InstructionId, UserSocketHash};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::fingerprint::Fingerprint;
+use crate::identity::InitiatorHash;
+
+/// Where an instruction stands. The last three are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InstructionStatus {
+    /// Nobody has answered.
+    Pending,
+    /// Approved and not yet used.
+    Validated,
+    /// Approved and used.
+    Consumed,
+    /// Refused by the person, or answered with the wrong number.
+    Denied,
+    /// Over: out of time, withdrawn, or approved and not used in time.
+    Expired,
+}
+
+impl InstructionStatus {
+    /// The status as it travels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Validated => "validated",
+            Self::Consumed => "consumed",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Whether it can never change again.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Consumed | Self::Denied | Self::Expired)
+    }
+}
+
+/// Who may use an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redemption {
+    /// The same request, repeated with the instruction key.
+    ByKey,
+    /// The very request that waits for it, and no other.
+    ByWaiter,
+}
+
+/// Why an instruction ended without being used or denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Nobody answered in time.
+    TimedOut,
+    /// Approved, but not used in time.
+    Unused,
+    /// The waiting request went away, or the process stops.
+    Abandoned,
+    /// The relay did not take the prompt, so that nobody was bothered.
+    Undelivered,
+}
+
+/// SHA-256 of a response token. The token itself is not kept (SECURITY, "Devices").
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenHash([u8; 32]);
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(redacted)")
+    }
+}
+
+impl TokenHash {
+    /// The hash of `token`.
+    pub fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
+
+    /// From its bytes, for stores that read it back.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes, for stores that write it down.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Whether this is the hash of `token`, in constant time.
+    pub fn matches(&self, token: &str) -> bool {
+        self.0.ct_eq(&Self::of(token).0).into()
+    }
+}
+
+/// A decision, factor and all, as the engine has judged it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it counts as approved.
+    pub approved: bool,
+    /// The device that answered, where known.
+    pub device_id: Option<String>,
+    /// The signed name of the callback that brought it, where there was one.
+    pub webhook_id: Option<String>,
+}
+
+/// What is kept of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionRecord {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// When, by the store's clock.
+    pub decided_at: Timestamp,
+}
+
+/// Who wants to use an approval, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose session.
+    pub initiator: InitiatorHash,
+    /// Which request.
+    pub fingerprint: Fingerprint,
+    /// In which way.
+    pub redemption: Redemption,
+}
+
+/// Why an approval cannot be used, in the order of the checks (PROTOCOL 9.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsumeRefusal {
+    /// Unknown, another's, not redeemable this way, expired or used: one answer.
+    Expired,
+    /// Denied.
+    Denied,
+    /// Good, but for another request.
+    Mismatch,
+    /// Nobody has answered; the record tells until when somebody may.
+    Pending(Box<Instruction>),
+}
+
+/// One approval.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Instruction {
+    /// Its name: drawn from at least 128 random bits.
+    pub instruction_id: InstructionId,
+    /// Who must approve.
+    pub user: UserSocketHash,
+    /// Whose session asked.
+    pub initiator: InitiatorHash,
+    /// What for, such as `transfer_funds`.
+    pub action: String,
+    /// How to approve.
+    pub custom_type: CustomType,
+    /// For which request.
+    pub fingerprint: Fingerprint,
+    /// The number to type, for `goldenNumber`.
+    pub golden_number: Option<u32>,
+    /// Proof of having fetched the prompt.
+    pub response_token: TokenHash,
+    /// What the relay echoes.
+    pub challenge_digest: String,
+    /// Who may use it.
+    pub redemption: Redemption,
+    /// Whether the same request of the same initiator gets this instruction again while it is open.
+    pub shared: bool,
+    /// When it was asked, by the store's clock.
+    pub created_at: Timestamp,
+    /// When it is too late to decide; exclusive.
+    pub expires_at: Timestamp,
+    /// How long after the decision an approval may be used.
+    pub execution_window: Duration,
+    /// Where it stands.
+    pub status: InstructionStatus,
+    /// The decision, once there is one.
+    pub decision: Option<DecisionRecord>,
+    /// Why and when it expired, once it has.
+    pub ended: Option<(Ending, Timestamp)>,
+}
+
+impl fmt::Debug for Instruction {
+    /// Without ids, numbers and digests: records end up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instruction")
+            .field("action", &self.action)
+            .field("custom_type", &self.custom_type)
+            .field("status", &self.status)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instruction {
+    /// Until when something may still happen to it; exclusive. `expires_at`, or once approved the earlier of it and the
+    /// end of the execution window.
+    pub fn good_until(&self) -> Timestamp {
+        match (&self.status, &self.decision) {
+            (InstructionStatus::Validated, Some(decision)) => {
+                self.expires_at.min(decision.decided_at.plus(self.execution_window))
+            }
+            _ => self.expires_at,
+        }
+    }
+
+    /// Lets time do its work: past [`good_until`](Self::good_until) it is expired. Whether that changed anything.
+    pub fn settle(&mut self, now: Timestamp) -> bool {
+        let (until, ending) = match self.status {
+            InstructionStatus::Pending => (self.good_until(), Ending::TimedOut),
+            InstructionStatus::Validated => (self.good_until(), Ending::Unused),
+            _ => return false,
+        };
+        if now < until {
+            return false;
+        }
+        self.status = InstructionStatus::Expired;
+        self.ended = Some((ending, until));
+        true
+    }
+
+    /// Takes a decision. Whether it was taken; if not, the record tells what holds.
+    pub fn decide(&mut self, verdict: &Verdict, now: Timestamp) -> bool {
+        self.settle(now);
+        if self.status != InstructionStatus::Pending {
+            return false;
+        }
+        self.status = if verdict.approved { InstructionStatus::Validated } else { InstructionStatus::Denied };
+        self.decision = Some(DecisionRecord { verdict: verdict.clone(), decided_at: now });
+        true
+    }
+
+    /// Uses the approval, once.
+    ///
+    /// # Errors
+    /// [`ConsumeRefusal`]; a mismatch leaves the approval good for the request that it was given for.
+    pub fn consume(&mut self, claim: &Claim, now: Timestamp) -> Result<(), ConsumeRefusal> {
+        self.settle(now);
+        if self.initiator != claim.initiator || self.redemption != claim.redemption {
+            return Err(ConsumeRefusal::Expired);
+        }
+        match self.status {
+            InstructionStatus::Expired | InstructionStatus::Consumed => Err(ConsumeRefusal::Expired),
+            InstructionStatus::Denied => Err(ConsumeRefusal::Denied),
+            _ if self.fingerprint != claim.fingerprint => Err(ConsumeRefusal::Mismatch),
+            InstructionStatus::Pending => Err(ConsumeRefusal::Pending(Box::new(self.clone()))),
+            InstructionStatus::Validated => {
+                self.status = InstructionStatus::Consumed;
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends it before its time. Whether that changed anything.
+    pub fn end(&mut self, ending: Ending, now: Timestamp) -> bool {
+        self.settle(now);
+        if self.status.is_final() {
+            return false;
+        }
+        self.status = InstructionStatus::Expired;
+        self.ended = Some((ending, now));
+        true
+    }
+}

@@ -1,0 +1,87 @@
+//! The routes that an adapter mounts (PROTOCOL 9.4). Adapters register paths; everything is decided here.
+
+mod callback;
+pub(crate) mod pairing;
+mod status;
+mod submit;
+pub(crate) mod waiters;
+
+use bloonio_wire::code::ErrorCode;
+use bloonio_wire::envelope::{Failure, FieldProblem};
+
+use crate::engine::SudoEngine;
+use crate::reply::{Answer, Reply};
+use crate::request::RequestView;
+
+/// The largest body of a mounted route, in bytes.
+pub const MOUNTED_BODY_LIMIT: usize = 256 * 1024;
+
+/// A route that an adapter mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MountedRoute {
+    /// The configured callback path.
+    Callback,
+    /// `/relay-callbacks/{flow}`, and the same under `/api/v1`.
+    FlowCallback,
+    /// A device's answer.
+    SubmitResponse,
+    /// Where an instruction stands.
+    InstructionStatus,
+}
+
+impl MountedRoute {
+    const fn method(self) -> &'static str {
+        match self {
+            Self::InstructionStatus => "GET",
+            _ => "POST",
+        }
+    }
+}
+
+impl SudoEngine {
+    /// Every route and its path, with parameters in braces. They belong at the root of the application.
+    pub fn mounted_routes(&self) -> Vec<(MountedRoute, String)> {
+        vec![
+            (MountedRoute::Callback, self.settings().callback_path.clone()),
+            (MountedRoute::FlowCallback, "/relay-callbacks/{flow}".to_owned()),
+            (MountedRoute::FlowCallback, "/api/v1/relay-callbacks/{flow}".to_owned()),
+            (MountedRoute::SubmitResponse, "/_bloonio/submit-response".to_owned()),
+            (MountedRoute::InstructionStatus, "/_bloonio/instructions/{id}".to_owned()),
+        ]
+    }
+
+    /// Serves a request of a mounted route; `view` holds the whole body.
+    pub async fn serve(&self, route: MountedRoute, view: &RequestView<'_>) -> Answer {
+        if view.method() != route.method() {
+            let mut reply = Reply::error(ErrorCode::MethodNotAllowed);
+            reply.headers.push(("allow", route.method().to_owned()));
+            return reply.into();
+        }
+        match route {
+            MountedRoute::Callback => self.take_callback(view, None).await.into(),
+            MountedRoute::FlowCallback => self.take_callback(view, Some(last_segment(view))).await.into(),
+            MountedRoute::SubmitResponse => self.take_response(view).await.into(),
+            MountedRoute::InstructionStatus => self.tell_status(view, last_segment(view)).await,
+        }
+    }
+
+    /// The answer to a body of a mounted route over [`MOUNTED_BODY_LIMIT`].
+    pub fn mounted_body_too_large(&self) -> Reply {
+        Reply::error(ErrorCode::BodyTooLarge)
+    }
+
+    /// The answer to a body of a mounted route that ended too early.
+    pub fn mounted_body_unreadable(&self) -> Reply {
+        Reply::error(ErrorCode::MalformedRequest)
+    }
+}
+
+/// The parameter of a mounted route: neither flows nor ids hold anything that would need decoding.
+fn last_segment<'v>(view: &RequestView<'v>) -> &'v str {
+    view.path().rsplit('/').next().unwrap_or_default()
+}
+
+fn invalid(details: Vec<FieldProblem>) -> Reply {
+    Reply::failure(&Failure::invalid(details))
+}

@@ -1,0 +1,1 @@
+//! The acceptance suite of every instruction store.
