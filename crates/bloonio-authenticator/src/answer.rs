@@ -1,5 +1,7 @@
 //! Turns a person's decision into a response that the device's key has signed (SECURITY, "Devices").
 
+use std::fmt;
+
 use bloonio_wire::challenge::{Challenge, DeviceResponse};
 use bloonio_wire::clock::Clock;
 use bloonio_wire::decision::{Decision, DeviceKey, DeviceSigningKey, challenge_sha256};
@@ -8,12 +10,19 @@ use bloonio_wire::random::{Random, RandomError};
 use zeroize::Zeroizing;
 
 /// What a person decided about a prompt.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, Default)]
 pub struct Answer {
     approved: bool,
     selected_number: Option<i64>,
     totp_code: Option<String>,
     reason: Option<String>,
+}
+
+/// Without number, code and words: they are the person's.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("approved", &self.approved).finish_non_exhaustive()
+    }
 }
 
 impl Answer {

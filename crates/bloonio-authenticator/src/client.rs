@@ -23,6 +23,9 @@ use http::Http;
 pub use http::MAX_ANSWER_BYTES;
 pub(crate) use http::network;
 
+/// Three tries of 15 s each end within the minute that a replaced session token still works (PROTOCOL 4).
+const REFRESH_TRIES: u32 = 3;
+
 /// How a relay is talked to.
 #[derive(Debug, Clone)]
 pub struct RelayOptions {
@@ -202,10 +205,20 @@ impl RelayDevice {
 
     /// POST /device/refresh-token: replaces the push address and the session token. The caller keeps the new token.
     ///
+    /// If the answer is lost, the relay may have replaced the token already; the old one, used after its minute of grace,
+    /// would look stolen and cost the device its pairing. So it is tried again at once, while the grace lasts.
+    ///
     /// # Errors
     /// [`ClientError`].
     pub async fn refresh(&self, address: &PushAddress) -> Result<Session, ClientError> {
-        self.post::<SessionBody>("/device/refresh-token", &address.refresh()).await.map(Session::from)
+        let mut tries_left = REFRESH_TRIES;
+        loop {
+            tries_left -= 1;
+            match self.post::<SessionBody>("/device/refresh-token", &address.refresh()).await {
+                Err(error) if error.may_have_arrived() && tries_left > 0 => {}
+                outcome => return outcome.map(Session::from),
+            }
+        }
     }
 
     /// POST /device/unpair: removes this device.
@@ -261,5 +274,37 @@ impl RelayDevice {
     /// GET /device/stream, opened once; [`crate::stream::Hints`] reads it and opens it again.
     pub(crate) async fn open_stream(&self) -> Result<reqwest::Response, ClientError> {
         self.http.open("/device/stream", &self.session.session()?).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::stream(PushAddress::Stream, json!({"platform": "stream"}), json!({}))]
+    #[case::token(
+        PushAddress::FcmToken(Platform::Android, Secret::new("T")),
+        json!({"platform": "android", "fcm_token": "T"}),
+        json!({"fcm_token": "T"})
+    )]
+    #[case::installation(
+        PushAddress::Fid(Platform::Web, Secret::new("F")),
+        json!({"platform": "web", "fid": "F"}),
+        json!({"fid": "F"})
+    )]
+    fn a_device_has_one_push_address_or_none(
+        #[case] address: PushAddress,
+        #[case] registration: Value,
+        #[case] refresh: Value,
+    ) {
+        let key = DeviceSigningKey::from_bytes(&[9; 32]).unwrap();
+        let mut sent = serde_json::to_value(address.registration(None, &key)).unwrap();
+        for other in ["app_version", "device_public_key"] {
+            assert!(sent.as_object_mut().unwrap().remove(other).is_some());
+        }
+        assert_eq!((sent, address.refresh()), (registration, refresh));
+        assert!(!format!("{address:?}").contains("\"T\""));
     }
 }

@@ -104,6 +104,16 @@ impl ClientError {
         }
     }
 
+    /// Whether the relay may have done what it was asked to, though its answer is not known.
+    pub fn may_have_arrived(&self) -> bool {
+        match self {
+            Self::Network(error) => !error.is_connect(),
+            Self::Unreadable { status } => *status >= 500,
+            Self::Silent => true,
+            _ => false,
+        }
+    }
+
     /// HTTP status, if something answered.
     pub fn status(&self) -> Option<u16> {
         match self {

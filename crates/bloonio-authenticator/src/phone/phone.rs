@@ -59,9 +59,11 @@ impl Phone {
 
     /// The pairings that a command means. There may be none.
     pub async fn pairings(&self, tenant: Option<&TenantId>) -> Result<Vec<Pairing>, PhoneError> {
-        let all = self.home.read()?.pairings;
-        if all.iter().any(|pairing| pairing.wants_refresh(self.clock.now())) {
-            self.refresh_in_time().await?;
+        let ends_soon = |pairing: &Pairing| pairing.wants_refresh(self.clock.now());
+        if self.home.read()?.pairings.iter().any(ends_soon)
+            && let Err(error) = self.refresh_in_time().await
+        {
+            self.output.note(&format!("note: sessions that end soon are not renewed: {}", error.explain()));
         }
         let all = self.home.read()?.pairings;
         Ok(all.into_iter().filter(|pairing| pairing.is_of(tenant)).collect())
@@ -90,10 +92,11 @@ impl Phone {
         let now = self.clock.now();
         for i in 0..locked.state.pairings.len() {
             let pairing = locked.state.pairings[i].clone();
+            let Ok(device) = self.device(&pairing) else { continue };
             if !pairing.wants_refresh(now) {
                 continue;
             }
-            if let Ok(session) = self.device(&pairing)?.refresh(&pairing.push_address()).await {
+            if let Ok(session) = device.refresh(&pairing.push_address()).await {
                 locked.state.pairings[i].renew(&session, now);
                 locked.save()?;
             }

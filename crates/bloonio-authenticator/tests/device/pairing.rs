@@ -147,6 +147,20 @@ async fn a_session_near_its_end_is_renewed_by_whatever_command_comes() {
 }
 
 #[tokio::test]
+async fn a_lost_answer_does_not_leave_the_phone_with_a_replaced_session() {
+    let relay = FakeRelay::start().await;
+    let phone = PhoneHome::paired(&relay.offer(1, "user-jane")).await;
+    relay.world().losses.insert("/device/refresh-token".into(), 2);
+    phone.json(&["refresh"]).await.ok();
+    assert_eq!(relay.world().count("POST /device/refresh-token"), 3);
+    assert_eq!(phone.state()["pairings"][0]["session_token"], json!(relay.only_device().session));
+
+    relay.world().losses.insert("/device/refresh-token".into(), 9);
+    assert_eq!(phone.json(&["refresh"]).await.error(), ("RELAY_UNREACHABLE".into(), 0));
+    assert_eq!(relay.world().count("POST /device/refresh-token"), 6);
+}
+
+#[tokio::test]
 async fn unpairing_ends_all_pairings_or_the_one_named() {
     let relay = FakeRelay::start().await;
     let phone = PhoneHome::paired(&relay.offer(1, "user-jane")).await;

@@ -35,6 +35,8 @@ pub struct Device {
     pub registered: RegisterDevice,
     pub status: DeviceStatus,
     pub session: String,
+    /// Replaced, and still in their minute of grace.
+    pub replaced: Vec<String>,
 }
 
 /// What the relay sends on a stream before it closes it, or keeps it open.
@@ -57,6 +59,8 @@ pub struct World {
     pub requests: Vec<(String, Value)>,
     /// What the streams send, one connection after the other; afterwards they stay open and silent.
     pub streams: VecDeque<Script>,
+    /// How many more answers of a path are lost on the way, after the relay has done what it was asked to.
+    pub losses: BTreeMap<String, u32>,
     /// What a path answers instead, for as long as it stands here.
     pub refusals: BTreeMap<String, Failure>,
     drawn: u32,
@@ -69,7 +73,8 @@ impl World {
     }
 
     pub fn device(&self, session: &str) -> Option<&Device> {
-        self.devices.iter().find(|device| device.session == session)
+        let holds = |device: &&Device| device.session == session || device.replaced.iter().any(|old| old == session);
+        self.devices.iter().find(holds)
     }
 
     /// How often `request` (`POST /device/unpair`) was made.

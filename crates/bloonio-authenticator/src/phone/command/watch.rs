@@ -35,7 +35,9 @@ pub async fn watch(phone: &Phone, once: bool) -> Result<(), PhoneError> {
                 Some(Ok(())) => return Ok(()),
                 // One pairing is over; the others go on.
                 Some(Err(error)) => {
-                    phone.output.note(&format!("note: {}", error.explain()));
+                    if !watching.is_empty() {
+                        phone.output.note(&format!("note: {}", error.explain()));
+                    }
                     last = Err(error);
                 }
                 None => return last,

@@ -71,9 +71,17 @@ async fn note(State(world): State<Shared>, request: Request, next: Next) -> Resp
         world.requests.push((format!("{method} {path}"), serde_json::from_slice(&body).unwrap_or_default()));
         world.refusals.get(&path).cloned()
     };
-    match refusal {
-        Some(failure) => Refused(failure).into_response(),
-        None => next.run(Request::from_parts(parts, Body::from(body))).await,
+    if let Some(failure) = refusal {
+        return Refused(failure).into_response();
+    }
+    let answer = next.run(Request::from_parts(parts, Body::from(body))).await;
+    match lock(&world).losses.get_mut(&path) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            // Broken off in the middle.
+            Body::from_stream(stream::iter([Ok(Bytes::from("{")), Err("cut")])).into_response()
+        }
+        _ => answer,
     }
 }
 
@@ -119,7 +127,13 @@ async fn register(State(world): State<Shared>, headers: axum::http::HeaderMap, b
         display_logo_url: None,
     };
     let session = format!("session-{}", world.draw(8));
-    world.devices.push(Device { info: info.clone(), registered, status, session: session.clone() });
+    world.devices.push(Device {
+        info: info.clone(),
+        registered,
+        status,
+        session: session.clone(),
+        replaced: Vec::new(),
+    });
     let data = json!({
         "device_session_token": session, "expires_in": 2_592_000, "pairing": info, "device_status": status
     });
@@ -132,7 +146,7 @@ async fn refresh(State(world): State<Shared>, headers: axum::http::HeaderMap, Js
     assert_eq!(known.registered.platform == Platform::Stream, body == json!({}));
     let session = format!("session-{}", world.draw(8));
     for device in world.devices.iter_mut().filter(|device| device.session == known.session) {
-        device.session.clone_from(&session);
+        device.replaced.push(std::mem::replace(&mut device.session, session.clone()));
         device.registered.fcm_token = body["fcm_token"].as_str().map(str::to_owned);
     }
     ok(json!({"device_session_token": session, "expires_in": 2_592_000}))
