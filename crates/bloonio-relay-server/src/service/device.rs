@@ -5,7 +5,7 @@ pub mod register;
 use std::time::Duration;
 
 use bloonio_wire::code::ErrorCode;
-use bloonio_wire::device::{DeviceStatus, Platform};
+use bloonio_wire::device::DeviceStatus;
 use bloonio_wire::id::DeviceId;
 use serde::Serialize;
 use tracing::info;
@@ -44,38 +44,16 @@ pub struct DeviceChanged {
     pub status: DeviceStatus,
 }
 
-/// An address fits a platform: exactly one for FCM's, none for `stream`; and FCM must be there.
-///
-/// # Errors
-/// `VALIDATION_FAILED` naming `fcm_token` or `platform`.
-pub fn check_address(app: &SharedApp, platform: Platform, address: Option<&PushAddress>) -> Result<(), ServiceError> {
-    match (platform, address) {
-        (Platform::Stream, None) => Ok(()),
-        (Platform::Stream, Some(PushAddress::Token(_))) => {
-            Err(ServiceError::invalid("fcm_token", "must be absent for stream devices"))
-        }
-        (Platform::Stream, Some(PushAddress::Fid(_))) => {
-            Err(ServiceError::invalid("fid", "must be absent for stream devices"))
-        }
-        (_, None) => Err(ServiceError::invalid("fcm_token", "is required, or fid instead")),
-        (_, Some(_)) if !app.pusher.has_sender() => {
-            Err(ServiceError::invalid("platform", "must be stream: this relay has no push service"))
-        }
-        (_, Some(_)) => Ok(()),
-    }
-}
-
 /// Replaces the push address and the session token; the old token works for 60 s more.
 ///
 /// # Errors
-/// `VALIDATION_FAILED`, `INVALID_DEVICE_TOKEN` if the device is removed meanwhile.
+/// `INVALID_DEVICE_TOKEN` if the device is removed meanwhile.
 pub async fn refresh(
     app: &SharedApp,
     bearer: &Bearer,
     address: Option<&PushAddress>,
 ) -> Result<Refreshed, ServiceError> {
     let Bearer { tenant, device, .. } = bearer;
-    check_address(app, device.platform, address)?;
     let mut tx = app.storage.begin().await?;
     let now = app.clock.now();
     let (tenant_id, device_id) = (&tenant.tenant_id, &device.device_id);

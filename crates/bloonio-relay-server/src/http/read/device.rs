@@ -2,6 +2,7 @@
 
 use bloonio_wire::challenge::DeviceResponse;
 use bloonio_wire::decision::DeviceKey;
+use bloonio_wire::device::Platform;
 use bloonio_wire::field::Reader;
 use bloonio_wire::id::DeviceId;
 use serde_json::Value;
@@ -14,14 +15,14 @@ use crate::service::error::ServiceError;
 /// Longer push addresses do not exist.
 const MAX_ADDRESS: usize = 4096;
 
-/// Body of POST /device/register-token.
+/// Body of POST /device/register-token. `has_fcm`: whether this relay can reach devices with an FCM address at all.
 ///
 /// # Errors
 /// `VALIDATION_FAILED`.
-pub fn introduction(body: &Value) -> Result<Introduction, ServiceError> {
+pub fn introduction(body: &Value, has_fcm: bool) -> Result<Introduction, ServiceError> {
     let mut reader = Reader::object(body);
-    let address = address(&mut reader);
     let platform = reader.parsed("platform");
+    let address = address(&mut reader, platform, has_fcm);
     let device_name = reader.optional_text("device_name", 1..=128);
     let app_version = reader.optional_text("app_version", 1..=64);
     let device_public_key = reader.optional_object("device_public_key", public_key);
@@ -33,13 +34,13 @@ pub fn introduction(body: &Value) -> Result<Introduction, ServiceError> {
     finish(reader, read)
 }
 
-/// Body of POST /device/refresh-token; whether the address fits the device is the service's to say.
+/// Body of POST /device/refresh-token of a device of that platform.
 ///
 /// # Errors
 /// `VALIDATION_FAILED`.
-pub fn refresh(body: &Value) -> Result<Option<PushAddress>, ServiceError> {
+pub fn refresh(body: &Value, platform: Platform, has_fcm: bool) -> Result<Option<PushAddress>, ServiceError> {
     let mut reader = Reader::object(body);
-    let address = address(&mut reader);
+    let address = address(&mut reader, Some(platform), has_fcm);
     finish(reader, Some(address))
 }
 
@@ -86,13 +87,22 @@ pub fn response(body: &Value) -> Result<DeviceResponse, ServiceError> {
     finish(reader, Some(read))
 }
 
-/// One push address of either kind, or none.
-fn address(reader: &mut Reader<'_>) -> Option<PushAddress> {
+/// Exactly one push address of either kind for FCM's platforms, none for `stream`; and FCM must be there.
+fn address(reader: &mut Reader<'_>, platform: Option<Platform>, has_fcm: bool) -> Option<PushAddress> {
+    let (token_given, fid_given) = (reader.value("fcm_token").is_some(), reader.value("fid").is_some());
     let token = one_address(reader, "fcm_token");
     let fid = one_address(reader, "fid");
-    if token.is_some() && fid.is_some() {
-        reader.problem("fcm_token", "must not be given together with fid");
-        return None;
+    match platform {
+        None => (),
+        Some(Platform::Stream) => {
+            for (name, _) in [("fcm_token", token_given), ("fid", fid_given)].into_iter().filter(|(_, given)| *given) {
+                reader.problem(name, "must be absent for stream devices");
+            }
+        }
+        Some(_) if !token_given && !fid_given => reader.problem("fcm_token", "is required, or fid instead"),
+        Some(_) if token_given && fid_given => reader.problem("fcm_token", "must not be given together with fid"),
+        Some(_) if !has_fcm => reader.problem("platform", "must be stream: this relay has no push service"),
+        Some(_) => (),
     }
     token.map(PushAddress::Token).or(fid.map(PushAddress::Fid))
 }

@@ -73,7 +73,7 @@ impl<T> List<T> {
     DeviceRefusals,
 ))]
 pub async fn register(State(app): State<SharedApp>, caller: ProofCaller) -> Result<Answer<Registration>, ApiError> {
-    let introduction = read::device::introduction(&caller.json()?)?;
+    let introduction = read::device::introduction(&caller.json()?, app.pusher.has_sender())?;
     let registration = register::register(&app, &caller.tenant, &caller.proof, introduction).await?;
     Ok(Answer::created("The device is registered.", registration))
 }
@@ -85,7 +85,7 @@ pub async fn register(State(app): State<SharedApp>, caller: ProofCaller) -> Resu
     DeviceRefusals,
 ))]
 pub async fn refresh(State(app): State<SharedApp>, caller: RegisteredDevice) -> Result<Answer<Refreshed>, ApiError> {
-    let address = read::device::refresh(&caller.json()?)?;
+    let address = read::device::refresh(&caller.json()?, caller.bearer.device.platform, app.pusher.has_sender())?;
     let refreshed = device::refresh(&app, &caller.bearer, address.as_ref()).await?;
     Ok(Answer::ok("The session is refreshed.", refreshed))
 }
@@ -154,7 +154,8 @@ pub async fn alerts(State(app): State<SharedApp>, caller: DeviceCaller) -> Resul
 }
 
 /// Server-sent events `challenge`, `challenge_cancelled` and `alert`, from those for what is open until the session ends.
-/// Their data names things (`instruction_id` or `notification_id`, `tenant_id`, `expires_at`); the device fetches them.
+/// Their data names things (`instruction_id`, for notices also `notification_id`; `tenant_id`, `expires_at`); the device
+/// fetches them.
 #[utoipa::path(get, path = "/api/v1/device/stream", tag = "devices", security(("device_token" = [])), responses(
     (status = 200, description = "Events, as they come", content_type = "text/event-stream", body = String),
     DeviceRefusals,
@@ -168,13 +169,17 @@ pub async fn stream(State(app): State<SharedApp>, caller: DeviceCaller) -> Resul
     Ok((headers, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response())
 }
 
+/// As in a push, `instruction_id` names a notice, too; `notification_id` says so.
 fn event(tenant_id: &TenantId, hint: &Hint) -> Event {
-    let (name, subject) = match hint.kind {
-        PushKind::AuthChallenge => ("challenge", "instruction_id"),
-        PushKind::ChallengeCancelled => ("challenge_cancelled", "instruction_id"),
-        PushKind::SecurityAlert => ("alert", "notification_id"),
+    let mut data = json!({"instruction_id": hint.subject_id, "tenant_id": tenant_id, "expires_at": hint.expires_at});
+    let name = match hint.kind {
+        PushKind::AuthChallenge => "challenge",
+        PushKind::ChallengeCancelled => "challenge_cancelled",
+        PushKind::SecurityAlert => {
+            data["notification_id"] = json!(hint.subject_id);
+            "alert"
+        }
     };
-    let data = json!({subject: hint.subject_id, "tenant_id": tenant_id, "expires_at": hint.expires_at});
     Event::default().event(name).data(data.to_string())
 }
 

@@ -11,7 +11,6 @@ use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId, UserSocketHash};
 use serde::Serialize;
 use tracing::info;
 
-use super::check_address;
 use crate::app::SharedApp;
 use crate::outbox::backoff::give_up_at;
 use crate::outbox::callback;
@@ -29,7 +28,7 @@ use crate::token::{Proof, SESSION_TTL};
 /// A pairing has no more devices than this, those that wait included (PROTOCOL 4).
 const MAX_DEVICES: i64 = 10;
 
-/// What a device says of itself.
+/// What a device says of itself; address and platform fit each other.
 #[derive(Debug, Clone)]
 pub struct Introduction {
     /// What it is.
@@ -61,14 +60,13 @@ struct PairingEvent<'a> {
 /// Registers a device for the bearer of a proof.
 ///
 /// # Errors
-/// `VALIDATION_FAILED`, `PAIRING_PROOF_USED`, `INVALID_DEVICE_TOKEN` for a voided proof, `TOO_MANY_DEVICES`.
+/// `PAIRING_PROOF_USED`, `INVALID_DEVICE_TOKEN` for a voided proof, `TOO_MANY_DEVICES`.
 pub async fn register(
     app: &SharedApp,
     tenant: &Tenant,
     proof: &Proof,
     introduction: Introduction,
 ) -> Result<Registration, ServiceError> {
-    check_address(app, introduction.platform, introduction.address.as_ref())?;
     let tenant_id = &tenant.tenant_id;
     let mut tx = app.storage.begin().await?;
     let now = app.clock.now();
