@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use args::Args;
 use clap::Parser;
-use clap::error::ErrorKind;
 use error::PhoneError;
 use output::Output;
 use phone::Phone;
@@ -42,11 +41,8 @@ async fn run(args: Args, output: Output) -> Result<(), PhoneError> {
 fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && std::env::args().any(|argument| argument == "--json") {
         let text = error.to_string();
-        let first = match error.kind() {
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is needed",
-            _ => text.lines().next().unwrap_or_default().trim_start_matches("error: "),
-        };
-        Output::new(true).error(&PhoneError::Usage(first.to_owned()));
+        let first = text.lines().next().unwrap_or_default();
+        Output::new(true).error(&PhoneError::Usage(first.trim_start_matches("error: ").to_owned()));
     }
     // Nobody is left to tell when printing fails.
     error.print().ok();
