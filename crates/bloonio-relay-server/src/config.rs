@@ -128,9 +128,9 @@ impl Config {
             extra_ca_file: args.relay_extra_ca_file.filter(|path| !path.as_os_str().is_empty()),
             guard: GuardPolicy {
                 allow_private: args.relay_allow_private_callbacks,
-                extra_ports: args.relay_extra_callback_ports,
+                extra_ports: listed(&args.relay_extra_callback_ports, port)?,
             },
-            trusted_proxies: args.relay_trusted_proxies.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
+            trusted_proxies: listed(&args.relay_trusted_proxies, network)?,
             admin_listen: args.relay_admin_listen.filter(|listen| !listen.is_empty()),
             pairing_proof_ttl: Duration::from_secs(args.pairing_proof_ttl_seconds),
             log_format: args.relay_log_format,
@@ -199,8 +199,17 @@ fn endpoint(name: &'static str, text: &str) -> Result<Url, ConfigError> {
     }
 }
 
+/// Reads every item of a list; items of nothing, as in an empty variable, are left out.
+fn listed<T>(items: &[String], read: fn(&str) -> Result<T, ConfigError>) -> Result<Vec<T>, ConfigError> {
+    items.iter().map(|item| item.trim()).filter(|item| !item.is_empty()).map(read).collect()
+}
+
+fn port(text: &str) -> Result<u16, ConfigError> {
+    let read = text.parse().ok().filter(|port| *port != 0);
+    read.ok_or_else(|| ConfigError::invalid("RELAY_EXTRA_CALLBACK_PORTS", format!("{text:?} is no port")))
+}
+
 fn network(text: &str) -> Result<IpNet, ConfigError> {
-    let text = text.trim();
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| ConfigError::invalid("RELAY_TRUSTED_PROXIES", format!("{text:?} is no address and no network")))

@@ -1,6 +1,7 @@
 //! The relay's command line.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bloonio_relay_server::command::Command;
 use clap::Parser;
@@ -13,10 +14,18 @@ struct Line {
     command: Command,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long what blocks a thread, such as the resolution of a name, may hold up the end of the process.
+const LINGER: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
     let line = Line::parse();
-    match line.command.run().await {
+    let ended = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from);
+    let ended = ended.and_then(|runtime| {
+        let ended = runtime.block_on(line.command.run());
+        runtime.shutdown_timeout(LINGER);
+        ended
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,11 +1,11 @@
 //! `bloonio-relay-server serve`: from settings to a listening relay, and to its end.
 
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use axum::Router;
+use axum::serve::ListenerExt;
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::random::{Random, SystemRandom};
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use crate::push::PushSender;
 use crate::push::dispatch::PushLimits;
 use crate::push::fcm::{Credentials, FcmClient, FcmSender};
 use crate::seal::{MasterKey, Sealer};
-use crate::shutdown;
+use crate::shutdown::{self, Signals};
 use crate::storage::Storage;
 
 /// Opens the database and the key to it; both are made at the first start.
@@ -80,17 +80,17 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let service = router::admin_router(&app);
         app.tracker.spawn(accept(app.clone(), admin, service));
     }
-    let signalled = app.clone();
-    tokio::spawn(async move {
-        match shutdown::signal().await {
-            Ok(()) => tracing::info!("stopping"),
-            Err(error) => tracing::error!(error = %error, "no signals: stopping"),
+    let signals = Signals::catch().context("cannot catch signals")?;
+    let stopping = app.stopping.clone();
+    app.tracker.spawn(async move {
+        tokio::select! {
+            () = signals.received() => tracing::info!("stopping"),
+            () = stopping.cancelled() => (),
         }
-        signalled.stopping.cancel();
+        stopping.cancel();
     });
     announce(address)?;
-    accept(app.clone(), listener, router::router(&app)).await;
-    shutdown::drain(&app).await;
+    shutdown::drain(&app, accept(app.clone(), listener, router::router(&app))).await;
     Ok(())
 }
 
@@ -120,24 +120,17 @@ fn announce(address: SocketAddr) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Accepts until the relay stops; then finishes what is under way, as long as it may take.
+/// Accepts until the relay stops; then finishes what is under way, however long it takes.
 async fn accept(app: SharedApp, listener: TcpListener, service: Router) {
-    let stopping = app.stopping.clone();
+    let listener = listener.tap_io(|stream| {
+        // Answers are small: waiting to fill a packet only delays them. A connection that refuses is slower, no more.
+        let _ = stream.set_nodelay(true);
+    });
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(app.stopping.clone().cancelled_owned());
-    let overdue = async {
-        stopping.cancelled().await;
-        tokio::time::sleep(shutdown::DRAIN).await;
-    };
-    tokio::select! {
-        ended = server.into_future() => {
-            if let Err(error) = ended {
-                tracing::error!(error = %error, "the listener failed");
-            }
-        }
-        () = overdue => tracing::warn!("some requests did not end in time"),
+    if let Err(error) = server.await {
+        tracing::error!(error = %error, "the listener failed");
     }
-    app.stopping.cancel();
 }
 
 fn warn_of_open_questions(config: &Config) {

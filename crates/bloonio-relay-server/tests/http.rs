@@ -1,4 +1,5 @@
 //! What every answer has in common (PROTOCOL 1 and 10).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says where")]
 
 mod support;
 

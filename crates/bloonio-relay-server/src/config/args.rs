@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use bloonio_wire::secret::Secret;
-use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::ConfigError;
@@ -67,7 +66,7 @@ pub struct RelayArgs {
         long,
         env = "RELAY_ALLOW_PRIVATE_CALLBACKS",
         action = ArgAction::Set,
-        value_parser = BoolishValueParser::new(),
+        value_parser = truth,
         default_value = "false",
         default_missing_value = "true",
         num_args = 0..=1,
@@ -77,7 +76,7 @@ pub struct RelayArgs {
 
     /// Ports besides 443 that callbacks may use, separated by commas.
     #[arg(long, env = "RELAY_EXTRA_CALLBACK_PORTS", value_delimiter = ',', value_name = "PORTS")]
-    pub relay_extra_callback_ports: Vec<u16>,
+    pub relay_extra_callback_ports: Vec<String>,
 
     /// Addresses or networks of the proxies whose X-Forwarded-For is believed, separated by commas.
     #[arg(long, env = "RELAY_TRUSTED_PROXIES", value_delimiter = ',', value_name = "NETS")]
@@ -108,6 +107,15 @@ pub struct RelayArgs {
     /// Reserved.
     #[arg(long, env = "RELAY_AUTH_API_URL", hide = true)]
     pub relay_auth_api_url: Option<String>,
+}
+
+/// Yes or no; nothing at all, as compose files tend to set it, is no.
+fn truth(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "" | "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("must be true or false"),
+    }
 }
 
 impl RelayArgs {

@@ -10,10 +10,12 @@
 //! phone.get("/device/challenges").await.data();
 //! relay.clock.advance(Duration::from_secs(31));
 //! ```
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says where")]
 #![allow(dead_code, unused_imports, reason = "every test file uses its own part of the actors")]
 
 pub mod answer;
 pub mod caller;
+pub mod process;
 pub mod sender;
 
 use std::net::SocketAddr;

@@ -1,0 +1,267 @@
+//! The relay as a process: how it starts, what it refuses to start with, how it ends (PROTOCOL 10).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says where")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+
+use bloonio_wire::clock::{Clock, SystemClock};
+use bloonio_wire::header;
+use bloonio_wire::secret::Secret;
+use bloonio_wire::sign;
+use rstest::rstest;
+use serde_json::{Value, json};
+use support::ADMIN_KEY;
+use support::process::{RunningRelay, command, complaint, printed, run};
+use tempfile::TempDir;
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+async fn provision(relay: &RunningRelay) -> (String, Secret) {
+    let call = client().post(relay.url("/api/v1/provision/tenant")).header("x-admin-key", ADMIN_KEY);
+    let answer: Value = call.json(&json!({"tenant_name": "Bank"})).send().await.unwrap().json().await.unwrap();
+    let text = |name: &str| answer["data"][name].as_str().unwrap().to_owned();
+    (text("tenant_id"), Secret::new(text("tenant_secret")))
+}
+
+fn signed(relay: &RunningRelay, tenant: &(String, Secret), path: &str) -> reqwest::RequestBuilder {
+    let at = SystemClock.now();
+    client()
+        .get(relay.url(&format!("/api/v1{path}")))
+        .header(header::TENANT_ID, &tenant.0)
+        .header(header::TIMESTAMP, at.as_millis().to_string())
+        .header(header::SIGNATURE, sign::sign(&tenant.1, at, b"").to_hex())
+}
+
+#[tokio::test]
+async fn it_says_once_where_it_listens_and_ends_well_when_told() {
+    let folder = TempDir::new().unwrap();
+    for signal in ["TERM", "INT"] {
+        let relay = RunningRelay::start(&folder.path().join("made/by/it"), &[]);
+        let live: Value = client().get(relay.url("/health/live")).send().await.unwrap().json().await.unwrap();
+        assert_eq!(live["data"]["status"], "live");
+        relay.signal(signal);
+        let (status, rest) = relay.ended();
+        assert_eq!((status.code(), rest.as_str()), (Some(0), ""), "{signal}");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let mode = |name: &str| folder.path().join("made/by/it").join(name).metadata().unwrap().mode() & 0o777;
+        assert_eq!((mode(""), mode("master.key")), (0o700, 0o600));
+    }
+}
+
+#[tokio::test]
+async fn waiting_calls_and_half_requests_do_not_hold_up_the_end() {
+    let folder = TempDir::new().unwrap();
+    let relay = RunningRelay::start(folder.path(), &[]);
+    let tenant = provision(&relay).await;
+    let mut idle = TcpStream::connect(relay.address).unwrap();
+    let mut half = TcpStream::connect(relay.address).unwrap();
+    half.write_all(b"POST /api/v1/provision/tenant HTTP/1.1\r\nHost: relay\r\nContent-Length: 10\r\n\r\n{").unwrap();
+    assert_eq!(
+        signed(&relay, &tenant, "/relay/fetch/outcome?instruction_id=nobody-knows").send().await.unwrap().status(),
+        404
+    );
+    relay.signal("TERM");
+    let (status, _) = relay.ended();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(idle.read(&mut [0; 16]).unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn tenants_and_what_was_seen_outlive_a_kill() {
+    let folder = TempDir::new().unwrap();
+    let relay = RunningRelay::start(folder.path(), &[]);
+    let tenant = provision(&relay).await;
+    let (at, body) = (SystemClock.now(), json!({"instruction_id": "nobody-knows"}).to_string());
+    let cancel = |relay: &RunningRelay| {
+        client()
+            .post(relay.url("/api/v1/relay/cancel/auth-challenge"))
+            .header(header::TENANT_ID, &tenant.0)
+            .header(header::TIMESTAMP, at.as_millis().to_string())
+            .header(header::SIGNATURE, sign::sign(&tenant.1, at, body.as_bytes()).to_hex())
+            .body(body.clone())
+    };
+    assert_eq!(cancel(&relay).send().await.unwrap().status(), 404);
+    relay.signal("KILL");
+    relay.ended();
+    let relay = RunningRelay::start(folder.path(), &[]);
+    let answer: Value = cancel(&relay).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["error"], "REQUEST_REPLAYED");
+}
+
+#[rstest]
+#[case::short_key(&[("RELAY_ADMIN_KEY", "too-short")], "RELAY_ADMIN_KEY: must have at least 32 bytes")]
+#[case::master_key(&[("RELAY_MASTER_KEY", "c2hvcnQ=")], "RELAY_MASTER_KEY: the master key must be 32 bytes in base64")]
+#[case::redis(&[("RELAY_REDIS_URL", "redis://127.0.0.1")], "RELAY_REDIS_URL is set, but")]
+#[case::postgres(&[("RELAY_DATABASE_URL", "postgres://db/relay")], "RELAY_DATABASE_URL is set, but")]
+#[case::credentials(&[("RELAY_FCM_CREDENTIALS", "/nowhere/key.json")], "RELAY_FCM_CREDENTIALS")]
+#[case::roots(&[("RELAY_EXTRA_CA_FILE", "/nowhere/ca.pem")], "cannot read the certificates in /nowhere/ca.pem")]
+#[case::listen(&[("RELAY_LISTEN", "127.0.0.1:no")], "cannot listen on 127.0.0.1:no")]
+#[case::folder(&[("RELAY_DATA_DIR", "/dev/null/data")], "cannot create the data folder /dev/null/data")]
+#[case::format(&[("RELAY_LOG_FORMAT", "xml")], "invalid value 'xml' for '--relay-log-format")]
+#[case::number(&[("PAIRING_PROOF_TTL_SECONDS", "0")], "invalid value '0' for '--pairing-proof-ttl-seconds")]
+fn a_setting_that_cannot_be_used_keeps_it_from_starting(#[case] variables: &[(&str, &str)], #[case] message: &str) {
+    let folder = TempDir::new().unwrap();
+    let mut command = command(&["serve"]);
+    command.env("RELAY_LISTEN", "127.0.0.1:0").env("RELAY_DATA_DIR", folder.path()).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    assert!(complaint(&output).contains(message), "{}", complaint(&output));
+    assert_eq!(printed(&output), "");
+}
+
+#[tokio::test]
+async fn variables_that_are_set_to_nothing_count_as_unset() {
+    let folder = TempDir::new().unwrap();
+    let empty = [
+        "RELAY_PUBLIC_URL",
+        "RELAY_DATABASE_URL",
+        "RELAY_REDIS_URL",
+        "RELAY_MASTER_KEY",
+        "RELAY_FCM_CREDENTIALS",
+        "RELAY_EXTRA_CA_FILE",
+        "RELAY_AUTH_API_URL",
+        "RELAY_ALLOW_PRIVATE_CALLBACKS",
+        "RELAY_EXTRA_CALLBACK_PORTS",
+        "RELAY_TRUSTED_PROXIES",
+        "RELAY_ADMIN_LISTEN",
+    ];
+    let relay = RunningRelay::start(folder.path(), &empty.map(|name| (name, "")));
+    assert_eq!(client().get(relay.url("/health/ready")).send().await.unwrap().status(), 200);
+}
+
+#[test]
+fn a_foreign_master_key_is_refused_and_the_right_one_still_fits() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    assert!(run(&["tenant", "provision", "Bank", "--relay-data-dir", data]).status.success());
+    let foreign = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let refused = run(&["migrate", "--relay-data-dir", data, "--relay-master-key", foreign]);
+    assert!(!refused.status.success());
+    assert!(complaint(&refused).contains("the master key does not open this database"), "{}", complaint(&refused));
+    assert!(run(&["migrate", "--relay-data-dir", data]).status.success());
+}
+
+fn tenant(folder: &Path, arguments: &[&str]) -> Value {
+    let data = folder.to_str().unwrap();
+    let arguments = [&["tenant"], arguments, &["--relay-data-dir", data]].concat();
+    let output = run(&arguments);
+    assert!(output.status.success(), "{}", complaint(&output));
+    serde_json::from_str(&printed(&output)).unwrap()
+}
+
+#[tokio::test]
+async fn tenants_can_be_managed_beside_a_running_relay() {
+    let folder = TempDir::new().unwrap();
+    let made = tenant(folder.path(), &["provision", "Bank", "--callback-url-base", "https://bank.example"]);
+    let id = made["tenant_id"].as_str().unwrap();
+    let mut bank = (id.to_owned(), Secret::new(made["tenant_secret"].as_str().unwrap()));
+    let relay = RunningRelay::start(folder.path(), &[]);
+    let look = "/relay/fetch/outcome?instruction_id=nobody-knows";
+    assert_eq!(signed(&relay, &bank, look).send().await.unwrap().status(), 404);
+    assert_eq!(tenant(folder.path(), &["suspend", id])["status"], "suspended");
+    assert_eq!(signed(&relay, &bank, look).send().await.unwrap().status(), 403);
+    assert_eq!(tenant(folder.path(), &["reactivate", id])["status"], "active");
+    let rotated = tenant(folder.path(), &["rotate", id]);
+    assert_eq!(signed(&relay, &bank, look).send().await.unwrap().status(), 401);
+    bank.1 = Secret::new(rotated["tenant_secret"].as_str().unwrap());
+    assert_eq!(signed(&relay, &bank, look).send().await.unwrap().status(), 404);
+    let list = tenant(folder.path(), &["list"]);
+    assert_eq!((&list["total"], &list["items"][0]["tenant_name"]), (&json!(1), &json!("Bank")));
+    assert!(!list.to_string().contains("secret"));
+}
+
+#[rstest]
+#[case(&["tenant", "provision", ""], "tenant_name must have 1 to 128 characters")]
+#[case(&["tenant", "provision", "B", "--callback-url-base", "http://b.example"], "callback_url_base must be an https URL")]
+#[case(&["tenant", "suspend", "tnt_00000000000000000000000000000000"], "NOT_FOUND")]
+#[case(&["tenant", "suspend", "bank"], "must be tnt_ and 32 lower-case hex digits")]
+fn mistakes_on_the_command_line_are_explained(#[case] arguments: &[&str], #[case] message: &str) {
+    let folder = TempDir::new().unwrap();
+    let output = run(&[arguments, &["--relay-data-dir", folder.path().to_str().unwrap()]].concat());
+    assert!(!output.status.success());
+    assert!(complaint(&output).contains(message), "{}", complaint(&output));
+}
+
+#[tokio::test]
+async fn the_metrics_have_a_listener_of_their_own_if_wanted() {
+    let folder = TempDir::new().unwrap();
+    let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let relay = RunningRelay::start(folder.path(), &[("RELAY_ADMIN_LISTEN", &own)]);
+    assert_eq!(client().get(relay.url("/metrics")).send().await.unwrap().status(), 401);
+    let metrics = client().get(format!("http://{own}/metrics")).send().await.unwrap();
+    assert_eq!(metrics.status(), 200);
+    assert!(metrics.text().await.unwrap().contains("bloonio_http_requests_total"));
+    assert_eq!(client().get(format!("http://{own}/health/ready")).send().await.unwrap().status(), 200);
+    let operator = client().get(format!("http://{own}/api/v1/fetch/tenants")).header("x-admin-key", ADMIN_KEY);
+    assert_eq!(operator.send().await.unwrap().status(), 404);
+}
+
+#[test]
+fn its_health_can_be_asked_from_the_command_line() {
+    let folder = TempDir::new().unwrap();
+    let relay = RunningRelay::start(folder.path(), &[]);
+    let address = relay.address.to_string();
+    assert!(run(&["healthcheck", "--relay-listen", &address]).status.success());
+    relay.signal("TERM");
+    relay.ended();
+    assert!(!run(&["healthcheck", "--relay-listen", &address]).status.success());
+}
+
+#[test]
+fn the_openapi_document_is_printed() {
+    let document: Value = serde_json::from_str(&printed(&run(&["openapi"]))).unwrap();
+    assert!(document["paths"]["/api/v1/provision/tenant"]["post"].is_object());
+}
+
+#[rstest]
+#[case(&["--help"], "healthcheck")]
+#[case(&["serve", "--help"], "RELAY_ADMIN_KEY")]
+#[case(&["migrate", "--help"], "RELAY_DATABASE_URL")]
+#[case(&["tenant", "--help"], "reactivate")]
+#[case(&["tenant", "provision", "--help"], "--callback-url-base")]
+#[case(&["healthcheck", "--help"], "RELAY_LISTEN")]
+fn every_command_explains_itself(#[case] arguments: &[&str], #[case] mentions: &str) {
+    let output = command(arguments).env("RELAY_ADMIN_KEY", ADMIN_KEY).output().unwrap();
+    assert!(output.status.success());
+    assert!(printed(&output).contains(mentions), "{}", printed(&output));
+    assert!(!printed(&output).contains(ADMIN_KEY));
+}
+
+/// Sends `head` and then `body` bytes, whether or not anybody reads them, and gives back the answer.
+fn exchange(relay: &RunningRelay, head: &str, body: usize) -> String {
+    let mut stream = TcpStream::connect(relay.address).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    for _ in 0..body / 1024 {
+        stream.write_all(&[b' '; 1024]).unwrap();
+    }
+    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+    while !answer.windows(5).any(|window| window == b"}\r\n0\r" || window.ends_with(b"null}")) {
+        match stream.read(&mut piece).unwrap() {
+            0 => break,
+            read => answer.extend_from_slice(&piece[..read]),
+        }
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[rstest]
+#[case::announced_and_never_sent(1_000_000, 0)]
+#[case::sent_in_full(1_048_576, 1_048_576)]
+#[case::nearly_4_mib(4_000_000, 3_999_744)]
+fn a_sender_of_too_much_gets_to_see_the_answer(#[case] announced: usize, #[case] sent: usize) {
+    let folder = TempDir::new().unwrap();
+    let relay = RunningRelay::start(folder.path(), &[]);
+    let head =
+        format!("POST /api/v1/relay/prepare-pairing HTTP/1.1\r\nHost: relay\r\nContent-Length: {announced}\r\n\r\n");
+    let answer = exchange(&relay, &head, sent);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("BODY_TOO_LARGE") && answer.to_lowercase().contains("x-request-id: "), "{answer}");
+}
