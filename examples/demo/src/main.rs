@@ -37,11 +37,11 @@ async fn main() -> anyhow::Result<()> {
 async fn build() -> anyhow::Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     println!("Building relay, bank and phone (the first time takes some minutes) ...");
-    let packages = ["bloonio-relay-server", "bloonio-authenticator", "axum-transfer"];
+    let binaries = ["bloonio-relay-server", "bloonio-phone", "axum-transfer"];
     let mut command = Command::new(cargo);
-    command.arg("build").arg("--bins").current_dir(env!("CARGO_MANIFEST_DIR"));
-    for package in packages {
-        command.args(["--package", package]);
+    command.arg("build").current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    for name in binaries {
+        command.args(["--bin", name]);
     }
     if !cfg!(debug_assertions) {
         command.arg("--release");
