@@ -3,6 +3,7 @@
 
 mod receiver;
 mod rig;
+mod support;
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use bloonio_wire::header;
 use receiver::{Behaviour, Receiver};
 use rig::{Rig, until};
 use rstest::rstest;
+use serde_json::{Value, json};
+use support::{TestRelay, TestTenant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -532,4 +535,139 @@ async fn the_same_event_is_one_delivery() {
     assert_eq!(first, second);
     assert_ne!(first, foreign);
     assert_eq!(rig.claim(10).await.len(), 2);
+}
+
+/// A relay behind its real router, with workers and a backend that its callbacks reach.
+async fn relay_with(limits: OutboxLimits) -> TestRelay {
+    TestRelay::with(|setup| {
+        setup.config.guard = allow_private();
+        setup.outbox_limits = limits;
+        setup.workers = true;
+    })
+    .await
+}
+
+/// A decision of a fresh user of `bank`, with its callback to `url`; gives the delivery's id once the list has it.
+async fn decide(bank: &TestTenant<'_>, instruction: &str, url: &str) -> String {
+    assert_eq!(bank.update(json!({"callback_url_base": url})).await.status, 200);
+    let phone = bank.pair(&format!("user-of-{instruction}")).await;
+    let prompt = json!({
+        "user_socket_hash": format!("user-of-{instruction}"), "instruction_id": instruction, "custom_type": "localAuth",
+        "expected_action": "transfer_funds", "backend_url": "https://bank.example", "ttl_seconds": 180
+    });
+    assert_eq!(bank.post("/relay/send/auth-challenge", prompt).await.status, 200);
+    let body = json!({"instruction_id": instruction, "approved": true, "custom_type": "localAuth"});
+    assert_eq!(phone.post("/device/submit-response", body).await.status, 200);
+    let page = bank.relay.operator_get(&format!("/fetch/callbacks?tenant_id={}", bank.tenant_id)).await;
+    let items = page.data()["items"].as_array().unwrap().clone();
+    let of_decision = items.iter().find(|item| item["subject_id"] == instruction).unwrap();
+    assert_eq!(of_decision["flow"], "sudo-validated");
+    of_decision["delivery_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_decision_calls_back_at_the_tenants_base_without_being_polled_for() {
+    let backend = Receiver::start(Behaviour::Status(200)).await;
+    let relay = relay_with(OutboxLimits::default()).await;
+    let bank = relay.provision("Bank").await;
+    let base = format!("http://{}/base/", backend.address());
+    let delivery = decide(&bank, "instruction-1", &base).await;
+    let mut received = backend.received(2).await;
+    received.sort_by(|a, b| a.path.cmp(&b.path));
+    assert_eq!(received[0].path, "/base/relay-callbacks/pairing-completed");
+    assert_eq!(received[1].path, "/base/relay-callbacks/sudo-validated");
+    received[1].verify(&bank.secret, relay.clock.now());
+    assert_eq!(received[1].header(header::WEBHOOK_ID), delivery);
+    let event: Value = serde_json::from_slice(&received[1].body).unwrap();
+    assert_eq!((&event["instruction_id"], &event["approved"]), (&json!("instruction-1"), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_callback_cannot_come_back_as_a_call() {
+    let backend = Receiver::start(Behaviour::Status(200)).await;
+    let relay = relay_with(OutboxLimits::default()).await;
+    let bank = relay.provision("Bank").await;
+    decide(&bank, "instruction-1", &format!("http://{}", backend.address())).await;
+    for received in backend.received(2).await {
+        let mut request = http::Request::post("/api/v1/relay/cancel/auth-challenge");
+        for name in [header::TENANT_ID, header::TIMESTAMP, header::SIGNATURE] {
+            request = request.header(name, received.header(name));
+        }
+        let answer = relay.send(request.body(received.body.into()).unwrap()).await;
+        answer.expect_error(401, "REQUEST_REPLAYED");
+    }
+}
+
+#[tokio::test]
+async fn an_operator_lists_callbacks_and_sends_a_dead_one_again() {
+    let backend = Receiver::start(Behaviour::Status(410)).await;
+    let relay = relay_with(OutboxLimits::default()).await;
+    let bank = relay.provision("Bank").await;
+    let delivery = decide(&bank, "instruction-1", &format!("http://{}", backend.address())).await;
+    let list = async |query: &str| relay.operator_get(&format!("/fetch/callbacks?{query}")).await;
+    let dead = format!("tenant_id={}&status=dead", bank.tenant_id);
+    until("two dead letters", || async { list(&dead).await.data()["total"] == 2 }).await;
+    let page = list(&format!("{dead}&limit=1&offset=1")).await;
+    assert_eq!((&page.data()["limit"], &page.data()["offset"]), (&json!(1), &json!(1)));
+    assert_eq!((&page.data()["total"], page.data()["items"].as_array().unwrap().len()), (&json!(2), 1));
+    let items = list(&dead).await.data()["items"].clone();
+    let item = items.as_array().unwrap().iter().find(|item| item["delivery_id"] == delivery.as_str()).unwrap();
+    assert_eq!(
+        item,
+        &json!({
+            "delivery_id": delivery, "tenant_id": bank.tenant_id, "subject_id": "instruction-1",
+            "flow": "sudo-validated", "url": format!("http://{}/relay-callbacks/sudo-validated", backend.address()),
+            "status": "dead", "attempts": 1, "created_at": relay.clock.now().to_string(), "next_at": null,
+            "give_up_at": relay.clock.now().plus(Duration::from_secs(600)).to_string(),
+            "settled_at": relay.clock.now().to_string(), "last_status": 410, "last_error": "gone"
+        })
+    );
+    backend.behave(Behaviour::Status(200));
+    let path = format!("/redeliver/callback?delivery_id={delivery}");
+    for attempts in [2, 3] {
+        // The second time around it is an acknowledged one.
+        assert_eq!(relay.operator_post(&path, json!({})).await.status, 200);
+        let acknowledged = format!("tenant_id={}&status=acknowledged", bank.tenant_id);
+        until("an acknowledgement", || async { list(&acknowledged).await.data()["items"][0]["attempts"] == attempts })
+            .await;
+    }
+    let journal = backend.journal();
+    assert!(journal[2..].iter().all(|received| received.header(header::WEBHOOK_ID) == delivery));
+}
+
+#[tokio::test]
+async fn the_outbox_of_another_tenant_or_of_nobody_is_told_apart() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision("Bank").await;
+    let mine = relay.operator_get(&format!("/fetch/callbacks?tenant_id={}", bank.tenant_id)).await;
+    assert_eq!((&mine.data()["items"], &mine.data()["total"]), (&json!([]), &json!(0)));
+    assert_eq!(relay.operator_get("/fetch/callbacks").await.data()["limit"], 50);
+    for nobody in ["tnt_00000000000000000000000000000000", "nobody"] {
+        relay.operator_get(&format!("/fetch/callbacks?tenant_id={nobody}")).await.expect_error(404, "NOT_FOUND");
+    }
+    relay.operator_post("/redeliver/callback?delivery_id=dlv_0", json!({})).await.expect_error(404, "NOT_FOUND");
+}
+
+#[rstest]
+#[case::status("GET", "/fetch/callbacks?status=lost", "status")]
+#[case::limit("GET", "/fetch/callbacks?limit=201", "limit")]
+#[case::offset("GET", "/fetch/callbacks?offset=-1", "offset")]
+#[case::delivery("POST", "/redeliver/callback", "delivery_id")]
+#[tokio::test]
+async fn parameters_that_break_a_rule_are_named(#[case] method: &str, #[case] path: &str, #[case] field: &str) {
+    let relay = TestRelay::new().await;
+    let answer = relay.send(support::operator(method, path, "")).await;
+    answer.expect_error(422, "VALIDATION_FAILED");
+    assert_eq!(answer.body["details"][0]["field"], field);
+}
+
+#[rstest]
+#[case("GET", "/fetch/callbacks")]
+#[case("POST", "/redeliver/callback?delivery_id=dlv_0")]
+#[tokio::test]
+async fn nobody_handles_callbacks_without_the_admin_key(#[case] method: &str, #[case] path: &str) {
+    let relay = TestRelay::new().await;
+    let mut request = support::operator(method, path, "");
+    request.headers_mut().insert(header::ADMIN_KEY, "x".repeat(40).parse().unwrap());
+    relay.send(request).await.expect_error(401, "INVALID_ADMIN_KEY");
 }

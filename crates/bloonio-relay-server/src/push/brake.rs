@@ -17,19 +17,35 @@ const MOST: usize = 10_000;
 /// Counts verdicts, and tells when to stop believing them.
 #[derive(Debug, Default)]
 pub struct Brake {
-    seen: Mutex<VecDeque<(Timestamp, bool)>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    verdicts: VecDeque<(Timestamp, bool)>,
+    against: usize,
+}
+
+impl Seen {
+    fn forget_before(&mut self, now: Timestamp) {
+        while let Some(&(at, against)) = self.verdicts.front() {
+            if now.since(at) <= WINDOW && self.verdicts.len() < MOST {
+                break;
+            }
+            self.verdicts.pop_front();
+            self.against -= usize::from(against);
+        }
+    }
 }
 
 impl Brake {
     /// Records one message's verdict; answers whether a verdict against an address may be carried out.
     pub fn believes(&self, now: Timestamp, against: bool) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        while seen.front().is_some_and(|(at, _)| now.since(*at) > WINDOW) || seen.len() >= MOST {
-            seen.pop_front();
-        }
-        seen.push_back((now, against));
-        let refused = seen.iter().filter(|(_, against)| *against).count();
-        seen.len() < LEAST || refused * 5 <= seen.len()
+        seen.forget_before(now);
+        seen.verdicts.push_back((now, against));
+        seen.against += usize::from(against);
+        seen.verdicts.len() < LEAST || seen.against * 5 <= seen.verdicts.len()
     }
 }
 
