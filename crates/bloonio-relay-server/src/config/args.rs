@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bloonio_wire::secret::Secret;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::ConfigError;
@@ -50,7 +51,7 @@ pub struct RelayArgs {
     pub relay_master_key: Option<Secret>,
 
     /// Service-account JSON file of Firebase Cloud Messaging; without it only stream devices can be paired.
-    #[arg(long, env = "RELAY_FCM_CREDENTIALS", value_name = "FILE")]
+    #[arg(long, env = "RELAY_FCM_CREDENTIALS", value_parser = OsStringValueParser::new().map(PathBuf::from), value_name = "FILE")]
     pub relay_fcm_credentials: Option<PathBuf>,
 
     /// Base address of Firebase Cloud Messaging; http only on a loopback host.
@@ -58,7 +59,7 @@ pub struct RelayArgs {
     pub relay_fcm_endpoint: String,
 
     /// PEM file with one more trust root for outgoing TLS.
-    #[arg(long, env = "RELAY_EXTRA_CA_FILE", value_name = "FILE")]
+    #[arg(long, env = "RELAY_EXTRA_CA_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from), value_name = "FILE")]
     pub relay_extra_ca_file: Option<PathBuf>,
 
     /// Let callbacks reach private addresses, http and any port.
