@@ -80,6 +80,14 @@ impl PhoneError {
         }
     }
 
+    /// One sentence: the relay's own, or this program's.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Client(ClientError::Refused(refusal)) => refusal.message.clone(),
+            _ => self.to_string(),
+        }
+    }
+
     /// All broken rules, where the relay named them.
     pub fn details(&self) -> &[FieldProblem] {
         match self {

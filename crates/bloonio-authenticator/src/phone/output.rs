@@ -44,7 +44,7 @@ impl Output {
 
 /// An error for scripts.
 pub fn failure(error: &PhoneError) -> Value {
-    let mut value = json!({"error": error.code(), "status": error.status(), "message": error.to_string()});
+    let mut value = json!({"error": error.code(), "status": error.status(), "message": error.message()});
     if !error.details().is_empty() {
         value["details"] = json!(error.details());
     }
