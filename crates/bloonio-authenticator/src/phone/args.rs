@@ -13,16 +13,16 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "bloonio-phone", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Where this phone keeps its memory [default: ~/.bloonio-phone]
-    #[arg(long, global = true, value_name = "DIR", env = "BLOONIO_PHONE_HOME")]
+    /// Where this phone keeps its memory [default: $BLOONIO_PHONE_HOME, else ~/.bloonio-phone]
+    #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
 
     /// Print one JSON object a line, for scripts; errors too, as {"error", "status", "message"}
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// One more certificate to trust, a PEM file
-    #[arg(long, global = true, value_name = "FILE", env = "BLOONIO_PHONE_CA_FILE")]
+    /// One more certificate to trust, a PEM file [default: $BLOONIO_PHONE_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 
     /// Allow http to other machines: whoever listens can then act as this phone

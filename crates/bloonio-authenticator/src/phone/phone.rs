@@ -33,10 +33,12 @@ pub struct Phone {
 impl Phone {
     /// A phone as the command line asks for it.
     pub fn new(args: &Args, output: Output) -> Result<Self, PhoneError> {
-        let folder = args.home.clone().or_else(default_home).ok_or_else(|| {
+        let folder = args.home.clone().or_else(|| variable("BLOONIO_PHONE_HOME")).or_else(default_home);
+        let folder = folder.ok_or_else(|| {
             PhoneError::Usage("no home folder: name one with --home or BLOONIO_PHONE_HOME".to_owned())
         })?;
-        let extra_ca_pem = args.ca_file.as_deref().map(std::fs::read).transpose();
+        let ca_file = args.ca_file.clone().or_else(|| variable("BLOONIO_PHONE_CA_FILE"));
+        let extra_ca_pem = ca_file.map(std::fs::read).transpose();
         let options = RelayOptions {
             extra_ca_pem: extra_ca_pem.map_err(PhoneError::CertificateFile)?,
             insecure_http: args.insecure_http,
@@ -103,6 +105,11 @@ impl Phone {
         }
         Ok(())
     }
+}
+
+/// A path from the environment; set to nothing is not set.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn default_home() -> Option<PathBuf> {

@@ -193,3 +193,13 @@ async fn a_relay_behind_tls_is_trusted_through_its_own_authority_and_not_without
     let missing = phone.json(&["list", "--ca-file", "/does/not/exist"]).await;
     assert_eq!(missing.error(), ("BAD_CONFIGURATION".into(), 0));
 }
+
+#[tokio::test]
+async fn the_memory_is_found_by_the_environment_and_an_empty_variable_is_none() {
+    let phone = PhoneHome::default();
+    phone.write("state.json", "{");
+    let own = phone.list_by(&[("BLOONIO_PHONE_HOME", phone.folder()), ("HOME", "/does/not/exist")]).await;
+    assert_eq!(own.error(), ("STATE_UNUSABLE".into(), 0));
+    let users = phone.list_by(&[("BLOONIO_PHONE_HOME", ""), ("HOME", phone.folder())]).await;
+    assert_eq!(users.ok()["count"], 0);
+}

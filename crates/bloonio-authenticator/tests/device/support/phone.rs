@@ -21,6 +21,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    async fn of(mut command: Command) -> Self {
+        let output = tokio::time::timeout(DEADLINE, command.output()).await.unwrap().unwrap();
+        Self {
+            code: output.status.code().unwrap(),
+            text: String::from_utf8(output.stdout).unwrap(),
+            errors: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// The lines of a command that went well.
     pub fn lines(&self) -> Vec<Value> {
         assert_eq!(self.code, 0, "{self:?}");
@@ -76,6 +85,18 @@ impl PhoneHome {
         path.to_str().unwrap().to_owned()
     }
 
+    /// Runs `list` without `--home`, with this environment instead.
+    pub async fn list_by(&self, variables: &[(&str, &str)]) -> Outcome {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bloonio-phone"));
+        command.env_clear().envs(variables.iter().copied()).args(["--json", "list"]).kill_on_drop(true);
+        Outcome::of(command).await
+    }
+
+    /// The folder above the memory's file.
+    pub fn folder(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bloonio-phone"));
         // A machine without any certificate: a relay on it needs none, and one with its own authority only that.
@@ -87,12 +108,7 @@ impl PhoneHome {
 
     /// Runs a command for people.
     pub async fn run(&self, arguments: &[&str]) -> Outcome {
-        let output = tokio::time::timeout(DEADLINE, self.command(arguments).output()).await.unwrap().unwrap();
-        Outcome {
-            code: output.status.code().unwrap(),
-            text: String::from_utf8(output.stdout).unwrap(),
-            errors: String::from_utf8(output.stderr).unwrap(),
-        }
+        Outcome::of(self.command(arguments)).await
     }
 
     /// Runs a command for scripts.
