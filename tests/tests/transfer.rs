@@ -1,6 +1,7 @@
 //! One approval, end to end: real relay, real bank, real phone, each a process of its own.
 
 use bloonio_tests::bank::transfer;
+use bloonio_tests::operator::Answer;
 use bloonio_tests::phone::Phone;
 use bloonio_tests::stage::Stage;
 use bloonio_tests::wait;
@@ -65,11 +66,14 @@ async fn a01_another_body_is_refused_and_the_approval_stays_good() {
     stage.phone.approve(&instruction).await;
     stage.settled(&instruction).await;
     for other in [
-        json!({"amount": "1000.01", "recipient": "ACME Corp"}),
-        json!({"recipient": "ACME Corp", "amount": "1000.00"}),
-        json!({"amount": "1000.00", "recipient": "Mallory"}),
+        r#"{"amount":"1000.01","recipient":"ACME Corp"}"#,
+        r#"{"amount":"1000.00","recipient":"Mallory"}"#,
+        r#"{"recipient":"ACME Corp","amount":"1000.00"}"#,
+        r#"{"amount": "1000.00","recipient":"ACME Corp"}"#,
     ] {
-        let refused = stage.bank.post("/transfer/execute", "demo-jane", &other, Some(&instruction)).await;
+        let request = stage.bank.request(reqwest::Method::POST, "/transfer/execute", "demo-jane");
+        let request = request.header("content-type", "application/json").header("x-sudo-instruction-key", &instruction);
+        let refused = Answer::of(request.body(other).send().await.unwrap()).await;
         refused.expect_error(403, "SUDO_REQUEST_MISMATCH");
     }
     assert_eq!(stage.bank.transfer(Some(&instruction)).await.status, 200);
@@ -220,7 +224,7 @@ async fn bad_input_is_named_before_anybody_is_asked() {
         stage.bank.request(reqwest::Method::POST, "/transfer/execute", "demo-jane").body("{").send().await.unwrap();
     assert_eq!(noise.status(), 400);
     let large = stage.bank.request(reqwest::Method::POST, "/transfer/execute", "demo-jane").body(vec![b' '; 1_100_000]);
-    let large = bloonio_tests::operator::Answer::of(large.send().await.unwrap()).await;
+    let large = Answer::of(large.send().await.unwrap()).await;
     large.expect_error(413, "SUDO_BODY_TOO_LARGE");
     assert_eq!(stage.phone.prompts().await.len(), 0);
 }
@@ -251,7 +255,7 @@ async fn a40_a_second_phone_needs_an_approval_of_the_first() {
     stage.settled(instruction).await;
     let request = stage.bank.request(reqwest::Method::GET, "/pair", "demo-jane");
     let offer = request.header("x-sudo-instruction-key", instruction).send().await.unwrap();
-    let offer = bloonio_tests::operator::Answer::of(offer).await;
+    let offer = Answer::of(offer).await;
     assert_eq!(offer.status, 200, "{offer:?}");
     let second = Phone::paired(offer.body["pairing_uri"].as_str().unwrap()).await;
 

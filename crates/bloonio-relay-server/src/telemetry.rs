@@ -2,6 +2,8 @@
 
 pub mod metrics;
 
+use std::io::IsTerminal;
+
 use bloonio_wire::id::InstructionId;
 use sha2::{Digest, Sha256};
 use tracing_subscriber::EnvFilter;
@@ -14,7 +16,8 @@ pub const AUDIT: &str = "bloonio::audit";
 /// Starts logging to standard error. `RUST_LOG` chooses what; the default is `info`. A second call changes nothing.
 pub fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // A second subscriber is refused; the first one keeps working.
     let _ = match format {
         LogFormat::Text => builder.try_init(),

@@ -39,6 +39,7 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
     let auth = BloonioAuth::from_env(sign_in::identify).context("the step-up approval cannot start")?;
     let listener = tokio::net::TcpListener::bind(options.app_listen)
