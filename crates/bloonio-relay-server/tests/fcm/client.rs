@@ -99,6 +99,18 @@ async fn a_service_that_refuses_every_token_is_asked_twice_and_no_more() {
     assert_eq!((journal.sends.len(), journal.tokens.len()), (2, 2));
 }
 
+#[tokio::test]
+async fn a_token_refused_soon_after_another_is_kept_for_now_and_the_message_comes_again() {
+    let google = Google::start().await;
+    let client = client(&google, &google.url());
+    google.sends_next(vec![Act::answer(401, ""); 2]);
+    assert_eq!(client.send(&message()).await.unwrap_err().retry(), Retry::Never);
+    google.sends_next([Act::answer(401, "")]);
+    let error = client.send(&message()).await.unwrap_err();
+    assert_eq!((error.cause, error.retry()), (Cause::AccessTokenRejected, Retry::NotBefore(Duration::from_secs(10))));
+    assert_eq!(google.journal().tokens.len(), 2);
+}
+
 #[rstest]
 #[case(401, "THIRD_PARTY_AUTH_ERROR", Cause::ThirdPartyAuth)]
 #[case(403, "SENDER_ID_MISMATCH", Cause::SenderIdMismatch)]

@@ -21,7 +21,7 @@ use super::credentials::Credentials;
 
 /// After a token was dropped, the next may not be dropped for so long: a service that refuses every token must not turn
 /// each push into a token request.
-const DROP_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const DROP_PAUSE: Duration = Duration::from_secs(10);
 
 /// An access token and how long it holds.
 #[derive(Debug, Clone)]

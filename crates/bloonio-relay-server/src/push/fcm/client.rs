@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::answer;
-use super::auth::{AccessToken, TokenError, TokenSource};
+use super::auth::{AccessToken, DROP_PAUSE, TokenError, TokenSource};
 use super::credentials::{Credentials, is_confidential};
 use super::error::{Cause, SendError};
 use super::message::Message;
@@ -94,7 +94,11 @@ impl FcmClient {
     async fn send_with_fresh_token(&self, message: &Message, deadline: Instant) -> Result<MessageName, SendError> {
         let token = self.tokens.token(deadline).await?;
         match self.send_with(message, &token).await {
-            Err(error) if error.cause == Cause::AccessTokenRejected && self.tokens.drop_token(&token) => {
+            Err(error) if error.cause == Cause::AccessTokenRejected => {
+                if !self.tokens.drop_token(&token) {
+                    // Too soon after the last one; this message may be there when the next may be dropped.
+                    return Err(SendError { retry_after: Some(DROP_PAUSE), ..error });
+                }
                 let token = self.tokens.token(deadline).await?;
                 self.send_with(message, &token).await
             }

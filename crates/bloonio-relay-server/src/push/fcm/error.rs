@@ -137,25 +137,22 @@ impl SendError {
 
     /// Whether another try makes sense.
     pub const fn retry(&self) -> Retry {
-        match self.cause {
-            Cause::Unregistered
-            | Cause::MalformedAddress
-            | Cause::OurBug
-            | Cause::ThirdPartyAuth
-            | Cause::AccessTokenRejected
-            | Cause::SenderIdMismatch
-            | Cause::PermissionDenied
-            | Cause::NotFoundBare
-            | Cause::AccountRefused => Retry::Never,
-            Cause::QuotaExceeded
-            | Cause::Internal
-            | Cause::Unavailable
-            | Cause::Network { .. }
-            | Cause::BadAnswer
-            | Cause::TokenUnavailable => match self.retry_after {
-                Some(wait) => Retry::NotBefore(wait),
-                None => Retry::Backoff,
-            },
+        match (self.cause, self.retry_after) {
+            // Even a fresh token was refused, unless the client says that it could not get one yet.
+            (Cause::AccessTokenRejected, None)
+            | (
+                Cause::Unregistered
+                | Cause::MalformedAddress
+                | Cause::OurBug
+                | Cause::ThirdPartyAuth
+                | Cause::SenderIdMismatch
+                | Cause::PermissionDenied
+                | Cause::NotFoundBare
+                | Cause::AccountRefused,
+                _,
+            ) => Retry::Never,
+            (_, Some(wait)) => Retry::NotBefore(wait),
+            (_, None) => Retry::Backoff,
         }
     }
 }
