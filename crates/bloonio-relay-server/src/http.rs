@@ -3,6 +3,7 @@
 //! | part | what it settles |
 //! | --- | --- |
 //! | [`router`] | which path leads to which handler: one flat table |
+//! | [`listener`] | connections: accepted, served, let go of |
 //! | [`auth`] | who calls: tenant, operator or device |
 //! | [`body`], [`query`] | reading without trusting |
 //! | [`error`] | how answers and refusals look |
@@ -13,6 +14,7 @@ pub mod auth;
 pub mod body;
 pub mod client_address;
 pub mod error;
+pub mod listener;
 pub mod middleware;
 pub mod openapi;
 pub mod query;

@@ -4,15 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use axum::Router;
-use axum::serve::ListenerExt;
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::random::{Random, SystemRandom};
 use tokio::net::TcpListener;
 
-use crate::app::{App, AppParts, SharedApp};
+use crate::app::{App, AppParts};
 use crate::config::{Config, master_key};
-use crate::http::router;
+use crate::http::{listener, router};
 use crate::net::client::{ExtraRoots, push_client};
 use crate::net::guard::Guard;
 use crate::outbox::OutboxLimits;
@@ -51,10 +49,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let sender = push_sender(&config, &roots, &clock)?;
     let (storage, master) = open(&config).await?;
-    let listener = bind(&config.listen).await?;
-    let address = listener.local_addr()?;
+    let socket = bind("RELAY_LISTEN", &config.listen).await?;
+    let address = socket.local_addr()?;
     let admin = match &config.admin_listen {
-        Some(listen) => Some(bind(listen).await?),
+        Some(listen) => Some(bind("RELAY_ADMIN_LISTEN", listen).await?),
         None => None,
     };
     let guard = Guard::new(config.guard.clone());
@@ -78,7 +76,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     warn_of_open_questions(&app.config);
     if let Some(admin) = admin {
         let service = router::admin_router(&app);
-        app.tracker.spawn(accept(app.clone(), admin, service));
+        app.tracker.spawn(listener::serve(admin, service, app.stopping.clone()));
     }
     let signals = Signals::catch().context("cannot catch signals")?;
     let stopping = app.stopping.clone();
@@ -90,7 +88,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         stopping.cancel();
     });
     announce(address)?;
-    shutdown::drain(&app, accept(app.clone(), listener, router::router(&app))).await;
+    let requests = listener::serve(socket, router::router(&app), app.stopping.clone());
+    shutdown::drain(&app, requests).await;
     Ok(())
 }
 
@@ -108,8 +107,8 @@ fn push_sender(
     Ok(Some(Arc::new(FcmSender::new(client, Arc::clone(clock)))))
 }
 
-async fn bind(listen: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))
+async fn bind(variable: &str, listen: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen).await.with_context(|| format!("{variable}: cannot listen on {listen}"))
 }
 
 /// The one line on standard output, by which whoever started the relay knows that it is there (PROTOCOL 10).
@@ -118,19 +117,6 @@ fn announce(address: SocketAddr) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "listening on http://{address}")?;
     out.flush()
-}
-
-/// Accepts until the relay stops; then finishes what is under way, however long it takes.
-async fn accept(app: SharedApp, listener: TcpListener, service: Router) {
-    let listener = listener.tap_io(|stream| {
-        // Answers are small: waiting to fill a packet only delays them. A connection that refuses is slower, no more.
-        let _ = stream.set_nodelay(true);
-    });
-    let service = service.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(app.stopping.clone().cancelled_owned());
-    if let Err(error) = server.await {
-        tracing::error!(error = %error, "the listener failed");
-    }
 }
 
 fn warn_of_open_questions(config: &Config) {

@@ -56,22 +56,120 @@ async fn it_says_once_where_it_listens_and_ends_well_when_told() {
     }
 }
 
+fn post(relay: &RunningRelay, tenant: &(String, Secret), path: &str, body: &Value) -> reqwest::RequestBuilder {
+    let (at, body) = (SystemClock.now(), body.to_string());
+    client()
+        .post(relay.url(&format!("/api/v1{path}")))
+        .header(header::TENANT_ID, &tenant.0)
+        .header(header::TIMESTAMP, at.as_millis().to_string())
+        .header(header::SIGNATURE, sign::sign(&tenant.1, at, body.as_bytes()).to_hex())
+        .body(body)
+}
+
+async fn data(call: reqwest::RequestBuilder) -> Value {
+    let answer: Value = call.send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["success"], true, "{answer}");
+    answer["data"].clone()
+}
+
+/// Pairs a stream device; gives its session token.
+async fn pair(relay: &RunningRelay, tenant: &(String, Secret)) -> String {
+    let profile = json!({
+        "user_socket_hash": "user-0001", "backend_user_id": "1", "display_name": "Jane Canary",
+        "user_email": "canary@example.com"
+    });
+    let offer = data(post(relay, tenant, "/relay/prepare-pairing", &profile)).await;
+    let register = client()
+        .post(relay.url("/api/v1/device/register-token"))
+        .bearer_auth(offer["pairing_proof"].as_str().unwrap())
+        .json(&json!({"platform": "stream"}));
+    data(register).await["device_session_token"].as_str().unwrap().to_owned()
+}
+
+fn challenge(id: &str) -> Value {
+    json!({
+        "user_socket_hash": "user-0001", "instruction_id": id, "custom_type": "localAuth",
+        "expected_action": "transfer_canary", "backend_url": "https://bank.example", "response_token": "r".repeat(40)
+    })
+}
+
 #[tokio::test]
-async fn waiting_calls_and_half_requests_do_not_hold_up_the_end() {
+async fn open_streams_and_waiting_calls_end_at_once_when_it_stops() {
     let folder = TempDir::new().unwrap();
-    let relay = RunningRelay::start(folder.path(), &[]);
+    let relay = RunningRelay::start(&folder.path().join("relay"), &[]);
     let tenant = provision(&relay).await;
+    let token = pair(&relay, &tenant).await;
+    data(post(&relay, &tenant, "/relay/send/auth-challenge", &challenge("instruction-1"))).await;
+    let stream = client().get(relay.url("/api/v1/device/stream")).bearer_auth(token).send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    let wait = signed(&relay, &tenant, "/relay/fetch/outcome?instruction_id=instruction-1&wait_seconds=30");
+    let waiting = tokio::spawn(wait.send());
     let mut idle = TcpStream::connect(relay.address).unwrap();
-    let mut half = TcpStream::connect(relay.address).unwrap();
-    half.write_all(b"POST /api/v1/provision/tenant HTTP/1.1\r\nHost: relay\r\nContent-Length: 10\r\n\r\n{").unwrap();
-    assert_eq!(
-        signed(&relay, &tenant, "/relay/fetch/outcome?instruction_id=nobody-knows").send().await.unwrap().status(),
-        404
-    );
     relay.signal("TERM");
     let (status, _) = relay.ended();
     assert_eq!(status.code(), Some(0));
+    stream.bytes().await.unwrap();
+    // It was answered, or had not been accepted yet; it was not left hanging.
+    if let Ok(answer) = waiting.await.unwrap() {
+        assert_eq!(answer.json::<Value>().await.unwrap()["data"]["status"], "pending");
+    }
     assert_eq!(idle.read(&mut [0; 16]).unwrap_or(0), 0);
+}
+
+#[test]
+fn half_a_request_does_not_hold_up_the_end_for_ever() {
+    let folder = TempDir::new().unwrap();
+    let relay = RunningRelay::start(folder.path(), &[]);
+    let mut half = TcpStream::connect(relay.address).unwrap();
+    let head =
+        "POST /api/v1/provision/tenant HTTP/1.1\r\nHost: relay\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    half.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; 25];
+    half.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    relay.signal("TERM");
+    assert_eq!(relay.ended().0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a103_nothing_confidential_is_ever_logged() {
+    let folder = TempDir::new().unwrap();
+    let relay = RunningRelay::start(&folder.path().join("relay"), &[("RUST_LOG", "trace")]);
+    let tenant = provision(&relay).await;
+    let token = pair(&relay, &tenant).await;
+    data(post(&relay, &tenant, "/relay/send/auth-challenge", &challenge("instruction-1"))).await;
+    let fetched = client().get(relay.url("/api/v1/device/challenges/instruction-1")).bearer_auth(&token);
+    assert_eq!(data(fetched).await["expected_action"], "transfer_canary");
+    let forged = "c0ffee".repeat(10) + "c0ff";
+    let wrong = signed(&relay, &tenant, "/relay/fetch/outcome?instruction_id=query-canary")
+        .header("x-admin-key", "wrong-admin-key-canary")
+        .header("x-bloonio-signature", &forged);
+    assert_eq!(wrong.send().await.unwrap().status(), 401);
+    let wrong =
+        client().get(relay.url("/api/v1/fetch/tenants?q=query-canary")).header("x-admin-key", "wrong-admin-key-canary");
+    assert_eq!(wrong.send().await.unwrap().status(), 401);
+    relay.signal("TERM");
+    let log = folder.path().join("relay.log");
+    relay.ended();
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("answered") && log.contains("operator call"), "{log}");
+    let secrets = [
+        ADMIN_KEY,
+        tenant.1.expose(),
+        token.as_str(),
+        forged.as_str(),
+        "wrong-admin-key-canary",
+        "query-canary",
+        "Jane Canary",
+        "canary@example.com",
+        "transfer_canary",
+        "instruction-1",
+        "rrrrrrrr",
+    ];
+    for secret in secrets {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret}");
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! The built relay as an operator starts it: a process, its two outputs, its end.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use super::ADMIN_KEY;
@@ -33,13 +34,17 @@ pub fn complaint(output: &Output) -> String {
 pub struct RunningRelay {
     child: Child,
     out: BufReader<ChildStdout>,
+    log: PathBuf,
     /// Where.
     pub address: SocketAddr,
 }
 
 impl RunningRelay {
-    /// Starts a relay on a free port and waits until it says where it listens.
+    /// Starts a relay on a free port and waits until it says where it listens. Its log goes beside its folder.
     pub fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        if let Some(parent) = folder.parent() {
+            std::fs::create_dir_all(parent).expect("a folder for the log");
+        }
         let mut command = command(&["serve"]);
         command
             .env("RELAY_LISTEN", "127.0.0.1:0")
@@ -47,13 +52,19 @@ impl RunningRelay {
             .env("RELAY_ADMIN_KEY", ADMIN_KEY)
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+            .stderr(File::create(folder.with_extension("log")).expect("a file for the log"));
         let mut child = command.spawn().expect("the relay's binary runs");
         let mut out = BufReader::new(child.stdout.take().expect("standard output"));
         let mut line = String::new();
         out.read_line(&mut line).expect("a line");
         let address = line.trim_end().strip_prefix("listening on http://").expect("where it listens");
-        Self { address: address.parse().expect("an address"), child, out }
+        let log = folder.with_extension("log");
+        Self { address: address.parse().expect("an address"), child, out, log }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log")
     }
 
     /// `http://ADDR` and a path.
