@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, SharedApp};
-use crate::storage::{StorageError, replay};
+use crate::storage::{StorageError, pairing, replay};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(30);
@@ -32,6 +32,7 @@ pub async fn sweep(app: &Arc<App>) -> Result<(), StorageError> {
     app.limits.sweep();
     app.metrics.fold();
     let replays = replay::sweep(&app.storage, app.clock.now()).await?;
-    tracing::debug!(replays, "swept");
+    let proofs = pairing::forget_proofs(&app.storage, app.clock.now()).await?;
+    tracing::debug!(replays, proofs, "swept");
     Ok(())
 }

@@ -70,6 +70,20 @@ async fn a_registration_names_every_broken_rule(#[case] body: Value, #[case] fie
 }
 
 #[rstest]
+#[case::next_line("Pixel\nYour old phone was removed")]
+#[case::other_direction("Pixel \u{202e}enohP")]
+#[case::hidden("Pix\u{200b}el")]
+#[tokio::test]
+async fn a09_a_device_cannot_write_the_alert_with_its_name(#[case] name: &str) {
+    let relay = TestRelay::new().await;
+    let proof = relay.provision("Bank").await.offer_pairing(JANE).await;
+    let body = json!({"platform": "stream", "device_name": name}).to_string();
+    let answer = relay.send(bearer("POST", "/device/register-token", &proof, body)).await;
+    answer.expect_error(422, "VALIDATION_FAILED");
+    assert_eq!(answer.fields(), ["device_name"]);
+}
+
+#[rstest]
 #[case(json!({"platform": "android", "fcm_token": "token:1"}))]
 #[case(json!({"platform": "ios", "fid": "fid-1"}))]
 #[case(json!({"platform": "web", "fcm_token": "token:1", "device_name": "Firefox", "app_version": "1.0"}))]

@@ -140,6 +140,23 @@ async fn a_proof_lives_for_300_seconds(#[case] millis: u64, #[case] holds: bool)
 }
 
 #[tokio::test]
+async fn what_a_proof_says_of_people_is_forgotten_with_its_end() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision("Bank").await;
+    let (offer, used) = (bank.offer_pairing(JANE).await, bank.pair("john-0123456789").await);
+    let kept =
+        || sqlx::query_scalar::<_, i64>("SELECT count(*) FROM pairing_proofs").fetch_one(relay.app.storage.readers());
+    relay.clock.advance(Duration::from_millis(299_999));
+    bloonio_relay_server::sweep::sweep(&relay.app).await.unwrap();
+    assert_eq!(kept().await.unwrap(), 2);
+    relay.clock.advance(Duration::from_millis(1));
+    bloonio_relay_server::sweep::sweep(&relay.app).await.unwrap();
+    assert_eq!(kept().await.unwrap(), 0);
+    register(&relay, &offer, stream()).await.expect_error(401, "INVALID_DEVICE_TOKEN");
+    assert_eq!(used.get("/device/challenges").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_refused_registration_leaves_the_proof_good() {
     let relay = TestRelay::new().await;
     let bank = relay.provision("Bank").await;

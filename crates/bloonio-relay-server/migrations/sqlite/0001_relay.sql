@@ -53,6 +53,7 @@ CREATE TABLE pairing_proofs (
     PRIMARY KEY (tenant_id, jti)
 ) STRICT;
 CREATE INDEX pairing_proofs_by_user ON pairing_proofs (tenant_id, user_socket_hash);
+CREATE INDEX pairing_proofs_by_expiry ON pairing_proofs (expires_at);
 
 CREATE TABLE devices (
     tenant_id            TEXT    NOT NULL,
@@ -159,14 +160,14 @@ CREATE TABLE deliveries (
     subject_id     TEXT    NOT NULL,
     flow           TEXT    NOT NULL,
     url            TEXT    NOT NULL,
-    -- Origin of the url: the lane within which a slow receiver delays itself alone.
-    endpoint       TEXT    NOT NULL,
+    -- Tenant and origin of the url: within a lane a slow receiver delays itself alone.
+    lane           TEXT    NOT NULL,
     payload        TEXT    NOT NULL,
     -- due, sending (leased), acknowledged, dead
     state          TEXT    NOT NULL CHECK (state IN ('due', 'sending', 'acknowledged', 'dead')),
     attempts       INTEGER NOT NULL DEFAULT 0,
+    -- When the row may be claimed: the next attempt's time, or the end of the lease under which it is being sent.
     next_at        INTEGER NOT NULL,
-    lease_until    INTEGER,
     lease_token    TEXT,
     created_at     INTEGER NOT NULL,
     -- Origin of the retry schedule: created_at, or the operator's order to send again.
@@ -179,6 +180,9 @@ CREATE TABLE deliveries (
     UNIQUE (tenant_id, subject_id, flow)
 ) STRICT;
 CREATE INDEX deliveries_open ON deliveries (next_at) WHERE state IN ('due', 'sending');
+-- What a claim reads: it costs the same whatever waits in other lanes, or further back in its own.
+CREATE INDEX deliveries_in_lanes ON deliveries (lane, (attempts > 0), next_at) WHERE state IN ('due', 'sending');
+CREATE INDEX deliveries_in_flight ON deliveries (lane, next_at) WHERE state = 'sending';
 -- Operators name a delivery by its id alone.
 CREATE UNIQUE INDEX deliveries_by_id ON deliveries (delivery_id);
 CREATE INDEX deliveries_by_age ON deliveries (tenant_id, created_at);

@@ -21,12 +21,12 @@ use crate::push::stream::{Hint, StreamEvent};
 use crate::push::{PushKind, PushTarget};
 use crate::service::content;
 use crate::service::error::ServiceError;
-use crate::service::session::Bearer;
+use crate::service::session::{Bearer, Standing, standing};
 use crate::service::tenant::Tenant;
 use crate::storage::delivery::{self, NewDelivery};
 use crate::storage::prompt::{NewDecision, Prompt};
 use crate::storage::{StorageError, Tx, device, prompt};
-use crate::telemetry::short_hash;
+use crate::telemetry::{metrics as names, short_hash};
 
 /// Answer to POST /device/submit-response: the decision is durable.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -87,8 +87,8 @@ pub async fn submit(app: &SharedApp, bearer: &Bearer, response: DeviceResponse) 
     app.storage.commit(tx).await?;
 
     let approved = response.approved;
-    metrics::counter!("bloonio_decisions_total", "approved" => if approved { "true" } else { "false" }).increment(1);
-    metrics::counter!("bloonio_prompts_total", "outcome" => "answered").increment(1);
+    metrics::counter!(names::DECISIONS, "approved" => if approved { "true" } else { "false" }).increment(1);
+    metrics::counter!(names::PROMPTS, "outcome" => "answered").increment(1);
     info!(
         tenant.id = tenant_id.as_str(),
         instruction.id = short_hash(&instruction_id),
@@ -165,7 +165,7 @@ fn proven(bearer: &Bearer, shown: &Challenge, response: &DeviceResponse) -> Resu
     })
 }
 
-/// Why the one statement changed nothing: somebody was faster, time ran out, or the device is gone.
+/// Why the one statement changed nothing: somebody was faster, time ran out, or the device may not act any more.
 async fn why_not(
     app: &SharedApp,
     bearer: &Bearer,
@@ -173,8 +173,13 @@ async fn why_not(
 ) -> Result<ServiceError, ServiceError> {
     let prompt = prompt::get(app.storage.readers(), &bearer.tenant.tenant_id, instruction_id).await?;
     let prompt = prompt.ok_or(ErrorCode::NotFound)?;
-    let code = check_open(&prompt, app.clock.now()).err().unwrap_or(ErrorCode::InvalidDeviceToken);
-    Ok(code.into())
+    if let Err(code) = check_open(&prompt, app.clock.now()) {
+        return Ok(code.into());
+    }
+    Ok(match standing(app, &bearer.session).await? {
+        Standing::Suspended => ErrorCode::TenantSuspended.into(),
+        _ => ErrorCode::InvalidDeviceToken.into(),
+    })
 }
 
 async fn call_back(

@@ -49,29 +49,30 @@ impl Notice<'_> {
     }
 
     fn text(&self) -> (&'static str, String) {
-        let named = |id: &DeviceId, name: Option<&str>| match name {
-            Some(name) => format!("\"{name}\" (device {id})"),
-            None => format!("Device {id}"),
-        };
-        match *self {
+        // What a device calls itself is its own claim: it comes last, and nothing of ours stands behind it.
+        let claim = |name: Option<&str>| name.map(|name| format!(" It calls itself: {name}")).unwrap_or_default();
+        let (title, text, name) = match *self {
             Self::Added { device_id, device_name, waits: true } => (
                 "Confirm a new device",
                 format!(
-                    "{} wants to approve for you. Confirm it only if it is yours; until then it may do nothing.",
-                    named(device_id, device_name)
+                    "Device {device_id} wants to approve for you. Confirm it only if it is yours; until then it may do \
+                     nothing."
                 ),
+                device_name,
             ),
             Self::Added { device_id, device_name, waits: false } => {
-                ("New device", format!("{} was added and may approve for you.", named(device_id, device_name)))
+                ("New device", format!("Device {device_id} was added and may approve for you."), device_name)
             }
             Self::Stolen { device_id, device_name } => (
                 "Device removed",
                 format!(
-                    "{} was removed, because an old session of it was used again. If it is yours, pair it anew.",
-                    named(device_id, device_name)
+                    "Device {device_id} was removed, because an old session of it was used again. If it is yours, pair it \
+                     anew."
                 ),
+                device_name,
             ),
-        }
+        };
+        (title, text + &claim(name))
     }
 }
 

@@ -37,20 +37,35 @@ pub async fn fetch(
     let mut changes = app.prompts.subscribe((tenant.tenant_id.clone(), instruction_id.clone()));
     let deadline = tokio::time::sleep(wait);
     tokio::pin!(deadline);
+    let mut waited = false;
     loop {
         let now = app.clock.now();
         let prompt = prompt::get(app.storage.readers(), &tenant.tenant_id, instruction_id).await?;
         let prompt = prompt.ok_or(ErrorCode::NotFound)?;
         let status = prompt.status(now);
         if status != ChallengeStatus::Pending || deadline.is_elapsed() || app.stopping.is_cancelled() {
+            if waited {
+                still_entitled(app, tenant).await?;
+            }
             return outcome(tenant, instruction_id, status, prompt.event.as_deref());
         }
+        waited = true;
         tokio::select! {
             _ = changes.woken() => (),
             () = tokio::time::sleep(prompt.expires_at.since(now)) => (),
             () = &mut deadline => (),
             () = app.stopping.cancelled() => (),
         }
+    }
+}
+
+/// Who waits may be suspended, or lose his secret, while he does.
+async fn still_entitled(app: &SharedApp, tenant: &Tenant) -> Result<(), ServiceError> {
+    let now = app.storage.tenant(&app.sealer, &tenant.tenant_id).await?;
+    match now.filter(|now| now.secret.matches(tenant.secret.expose())) {
+        None => Err(ErrorCode::InvalidSignature.into()),
+        Some(now) if !now.is_active() => Err(ErrorCode::TenantSuspended.into()),
+        Some(_) => Ok(()),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::service::tenant::Tenant;
 use crate::storage::prompt::NewPrompt;
 use crate::storage::push::NewPush;
 use crate::storage::{Tx, device, pairing, prompt, push};
-use crate::telemetry::short_hash;
+use crate::telemetry::{metrics as names, short_hash};
 
 /// Life of a prompt that names none, in seconds (PROTOCOL 5).
 const DEFAULT_TTL: i64 = 180;
@@ -72,7 +72,7 @@ pub async fn send(app: &SharedApp, tenant: &Tenant, challenge: AuthChallenge) ->
     }
     enqueue(app, &mut tx, &subject, expires_at, &devices, now).await?;
     app.storage.commit(tx).await?;
-    metrics::counter!("bloonio_prompts_total", "outcome" => "asked").increment(1);
+    metrics::counter!(names::PROMPTS, "outcome" => "asked").increment(1);
     info!(tenant.id = tenant_id.as_str(), instruction.id = short_hash(&instruction_id), "a prompt was stored");
     receipt::deliver(app, subject).await
 }
@@ -136,7 +136,7 @@ pub async fn cancel(
     let devices = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id).await?;
     enqueue(app, &mut tx, &subject, prompt.expires_at, &devices, now).await?;
     app.storage.commit(tx).await?;
-    metrics::counter!("bloonio_prompts_total", "outcome" => "cancelled").increment(1);
+    metrics::counter!(names::PROMPTS, "outcome" => "cancelled").increment(1);
     app.prompts.wake(&(tenant_id.clone(), instruction_id.clone()), ());
     receipt::push_unattended(app, subject);
     Ok(ChallengeStatus::Cancelled)

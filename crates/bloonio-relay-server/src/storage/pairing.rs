@@ -6,7 +6,7 @@ use bloonio_wire::id::{RelayUserLinkedId, TenantId, UserSocketHash};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
-use super::{StorageError, Tx};
+use super::{Storage, StorageError, Tx};
 use crate::token::Proof;
 
 /// A pairing that was not revoked.
@@ -240,4 +240,17 @@ pub async fn revoke(
     .fetch_optional(&mut **tx)
     .await?;
     revoked.map(|id| id.parse().map_err(|_| StorageError::Corrupt("pairing"))).transpose()
+}
+
+/// Forgets proofs that are over, used or not, and with them what they say of people: their tokens are refused by their
+/// own end from then on.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn forget_proofs(storage: &Storage, now: Timestamp) -> Result<u64, StorageError> {
+    let done = sqlx::query("-- forget_proofs\nDELETE FROM pairing_proofs WHERE expires_at <= $1")
+        .bind(now.as_millis())
+        .execute(storage.writer())
+        .await?;
+    Ok(done.rows_affected())
 }

@@ -230,7 +230,7 @@ pub async fn cancel(
     Ok(done.rows_affected() == 1)
 }
 
-/// Answers an open prompt of the pairing, for a device that may act; `false` means that one of these did not hold, and
+/// Answers an open prompt of the pairing, for a device that may act, of an active tenant; `false` means that one of these did not hold, and
 /// nothing was changed. Of any number of answers, one changes the row.
 ///
 /// # Errors
@@ -244,7 +244,8 @@ pub async fn decide(tx: &mut Tx, tenant: &TenantId, new: &NewDecision<'_>) -> Re
            AND EXISTS (
                SELECT 1 FROM devices d
                WHERE d.tenant_id = $1 AND d.device_id = $4 AND d.relay_user_linked_id = $3 AND d.status = 'active'
-           )",
+           )
+           AND EXISTS (SELECT 1 FROM tenants t WHERE t.tenant_id = $1 AND t.status = 'active')",
     )
     .bind(tenant.as_str())
     .bind(new.instruction_id.as_str())

@@ -32,7 +32,7 @@ pub struct ProofCaller {
     /// What it says.
     pub proof: Proof,
     /// The body, not yet looked at.
-    pub body: Bytes,
+    pub body: RawBody,
 }
 
 /// A registered device, within its limits. It may still await confirmation.
@@ -41,7 +41,7 @@ pub struct RegisteredDevice {
     /// Who calls.
     pub bearer: Bearer,
     /// The body, not yet looked at.
-    pub body: Bytes,
+    pub body: RawBody,
 }
 
 /// A registered device that may act.
@@ -50,36 +50,20 @@ pub struct DeviceCaller {
     /// Who calls.
     pub bearer: Bearer,
     /// The body, not yet looked at.
-    pub body: Bytes,
+    pub body: RawBody,
 }
 
-impl ProofCaller {
+/// The bytes of a body.
+#[derive(Debug)]
+pub struct RawBody(Bytes);
+
+impl RawBody {
     /// The body as JSON; none at all is an empty object.
     ///
     /// # Errors
     /// `MALFORMED_REQUEST`.
     pub fn json(&self) -> Result<Value, ServiceError> {
-        Ok(parse_body(&self.body)?)
-    }
-}
-
-impl RegisteredDevice {
-    /// The body as JSON; none at all is an empty object.
-    ///
-    /// # Errors
-    /// `MALFORMED_REQUEST`.
-    pub fn json(&self) -> Result<Value, ServiceError> {
-        Ok(parse_body(&self.body)?)
-    }
-}
-
-impl DeviceCaller {
-    /// The body as JSON; none at all is an empty object.
-    ///
-    /// # Errors
-    /// `MALFORMED_REQUEST`.
-    pub fn json(&self) -> Result<Value, ServiceError> {
-        Ok(parse_body(&self.body)?)
+        Ok(parse_body(&self.0)?)
     }
 }
 
@@ -120,7 +104,7 @@ impl FromRequest<SharedApp> for ProofCaller {
         let read = read_proof(app, &parts.headers).await;
         let (tenant, proof) = read.map_err(|refused| refuse(app, &parts, refused))?;
         tracing::Span::current().record("tenant.id", tenant.tenant_id.as_str());
-        Ok(Self { tenant, proof, body })
+        Ok(Self { tenant, proof, body: RawBody(body) })
     }
 }
 
@@ -139,7 +123,7 @@ impl FromRequest<SharedApp> for RegisteredDevice {
         let tenant_id = &bearer.tenant.tenant_id;
         tracing::Span::current().record("tenant.id", tenant_id.as_str());
         app.limits.charge_device(tenant_id, &bearer.device.device_id)?;
-        Ok(Self { bearer, body })
+        Ok(Self { bearer, body: RawBody(body) })
     }
 }
 

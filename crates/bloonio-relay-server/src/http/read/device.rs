@@ -24,6 +24,9 @@ pub fn introduction(body: &Value, has_fcm: bool) -> Result<Introduction, Service
     let platform = reader.parsed("platform");
     let address = address(&mut reader, platform, has_fcm);
     let device_name = reader.optional_text("device_name", 1..=128);
+    if device_name.as_ref().is_some_and(|name| !is_plain(name)) {
+        reader.problem("device_name", "must not contain control or formatting characters");
+    }
     let app_version = reader.optional_text("app_version", 1..=64);
     let device_public_key = reader.optional_object("device_public_key", public_key);
     if device_public_key.as_ref().is_some_and(Option::is_none) {
@@ -85,6 +88,12 @@ pub fn response(body: &Value) -> Result<DeviceResponse, ServiceError> {
         signature,
     };
     finish(reader, Some(read))
+}
+
+/// Other people read it in alerts: nothing that breaks lines, hides, or turns the direction of what follows (ATTACKS A09).
+fn is_plain(text: &str) -> bool {
+    let formats = |c| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !text.chars().any(|c| c.is_control() || formats(c))
 }
 
 /// Exactly one push address of either kind for FCM's platforms, none for `stream`; and FCM must be there.

@@ -25,10 +25,14 @@ use crate::push::PushKind;
 use crate::push::stream::{Hint, listen};
 use crate::service::decision::{self, Decided};
 use crate::service::device::{self, DeviceChanged, Refreshed, register};
+use crate::service::error::ServiceError;
 use crate::service::inbox;
 
 /// Between two comments on a stream that has nothing to say.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// More open streams than this of one pairing's devices are nobody's phones.
+const MAX_STREAMS: usize = 40;
 
 /// Body of POST /device/refresh-token, as documented.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -73,7 +77,7 @@ impl<T> List<T> {
     DeviceRefusals,
 ))]
 pub async fn register(State(app): State<SharedApp>, caller: ProofCaller) -> Result<Answer<Registration>, ApiError> {
-    let introduction = read::device::introduction(&caller.json()?, app.pusher.has_sender())?;
+    let introduction = read::device::introduction(&caller.body.json()?, app.pusher.has_sender())?;
     let registration = register::register(&app, &caller.tenant, &caller.proof, introduction).await?;
     Ok(Answer::created("The device is registered.", registration))
 }
@@ -85,7 +89,7 @@ pub async fn register(State(app): State<SharedApp>, caller: ProofCaller) -> Resu
     DeviceRefusals,
 ))]
 pub async fn refresh(State(app): State<SharedApp>, caller: RegisteredDevice) -> Result<Answer<Refreshed>, ApiError> {
-    let address = read::device::refresh(&caller.json()?, caller.bearer.device.platform, app.pusher.has_sender())?;
+    let address = read::device::refresh(&caller.body.json()?, caller.bearer.device.platform, app.pusher.has_sender())?;
     let refreshed = device::refresh(&app, &caller.bearer, address.as_ref()).await?;
     Ok(Answer::ok("The session is refreshed.", refreshed))
 }
@@ -96,7 +100,7 @@ pub async fn refresh(State(app): State<SharedApp>, caller: RegisteredDevice) -> 
     DeviceRefusals,
 ))]
 pub async fn unpair(State(app): State<SharedApp>, caller: RegisteredDevice) -> Result<Answer<DeviceChanged>, ApiError> {
-    caller.json()?;
+    caller.body.json()?;
     Ok(Answer::ok("The device is removed.", device::unpair(&app, &caller.bearer).await?))
 }
 
@@ -109,7 +113,7 @@ pub async fn unpair(State(app): State<SharedApp>, caller: RegisteredDevice) -> R
     DeviceRefusals,
 ))]
 pub async fn confirm(State(app): State<SharedApp>, caller: DeviceCaller) -> Result<Answer<DeviceChanged>, ApiError> {
-    let (waiting, approved) = read::device::confirmation(&caller.json()?)?;
+    let (waiting, approved) = read::device::confirmation(&caller.body.json()?)?;
     let changed = device::confirm(&app, &caller.bearer, &waiting, approved).await?;
     Ok(Answer::ok("The device is decided on.", changed))
 }
@@ -162,6 +166,10 @@ pub async fn alerts(State(app): State<SharedApp>, caller: DeviceCaller) -> Resul
 ))]
 pub async fn stream(State(app): State<SharedApp>, caller: DeviceCaller) -> Result<Response, ApiError> {
     let tenant_id = caller.bearer.tenant.tenant_id.clone();
+    let key = (tenant_id.clone(), caller.bearer.device.pairing.relay_user_linked_id.clone());
+    if app.streams.subscribers(&key) >= MAX_STREAMS {
+        return Err(ServiceError::RateLimited { retry_after: KEEP_ALIVE }.into());
+    }
     let hints = listen(app, caller.bearer).await?;
     let events = hints.map(move |hint| Ok::<_, Infallible>(event(&tenant_id, &hint)));
     // Proxies that hold answers back would hold back the hints.
@@ -193,6 +201,6 @@ fn event(tenant_id: &TenantId, hint: &Hint) -> Event {
     DeviceRefusals,
 ))]
 pub async fn submit(State(app): State<SharedApp>, caller: DeviceCaller) -> Result<Answer<Decided>, ApiError> {
-    let response = read::device::response(&caller.json()?)?;
+    let response = read::device::response(&caller.body.json()?)?;
     Ok(Answer::ok("The decision is recorded.", decision::submit(&app, &caller.bearer, response).await?))
 }
