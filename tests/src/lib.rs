@@ -6,6 +6,7 @@
 
 pub mod bank;
 pub mod fcm;
+pub mod handset;
 pub mod operator;
 pub mod phone;
 pub mod receiver;
