@@ -47,8 +47,8 @@ pub struct PreparePairing {
     pub display_logo_url: Option<String>,
 }
 
-/// Answer to [`PreparePairing`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Answer to [`PreparePairing`]. It holds a bearer secret, so its `Debug` shows none of it.
+#[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PairingOffer {
     /// JWT, single use.
@@ -82,6 +82,12 @@ pub struct RegisterDevice {
     pub device_public_key: Option<DeviceKey>,
 }
 
+impl std::fmt::Debug for PairingOffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PairingOffer").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
 /// What a device learns of its pairing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -102,8 +108,8 @@ pub struct PairingInfo {
     pub display_logo_url: Option<String>,
 }
 
-/// Answer to [`RegisterDevice`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Answer to [`RegisterDevice`]. It holds a bearer secret, so its `Debug` does not show it.
+#[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Registration {
     /// JWT, 30 days.
@@ -114,6 +120,16 @@ pub struct Registration {
     pub pairing: PairingInfo,
     /// `active`, or `awaiting_confirmation` until an existing device confirms this one.
     pub device_status: DeviceStatus,
+}
+
+impl std::fmt::Debug for Registration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registration")
+            .field("expires_in", &self.expires_in)
+            .field("pairing", &self.pairing)
+            .field("device_status", &self.device_status)
+            .finish_non_exhaustive()
+    }
 }
 
 wire_enum!(
@@ -127,3 +143,18 @@ wire_enum!(
     /// Gone for good.
     Removed = "removed",
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_bearer_secret() {
+        let offer = PairingOffer {
+            pairing_proof: "hush".into(),
+            expires_in: 300,
+            pairing_uri: "bloonio://pair?proof=hush".into(),
+        };
+        assert!(!format!("{offer:?}").contains("hush"));
+    }
+}
