@@ -53,7 +53,19 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Database`] for an unreadable URL or file.
     pub async fn open(url: &str) -> Result<Self, StorageError> {
-        let options = SqliteConnectOptions::from_str(url)?
+        Self::connect(SqliteConnectOptions::from_str(url)?).await
+    }
+
+    /// Opens (and creates) the database file at `path`, whatever characters are in it. Does not migrate.
+    ///
+    /// # Errors
+    /// Those of [`Storage::open`].
+    pub async fn open_file(path: &Path) -> Result<Self, StorageError> {
+        Self::connect(SqliteConnectOptions::new().filename(path)).await
+    }
+
+    async fn connect(options: SqliteConnectOptions) -> Result<Self, StorageError> {
+        let options = options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -64,14 +76,6 @@ impl Storage {
         let writer = pool(1).connect_with(options.clone()).await?;
         let readers = pool(8).connect_with(options.read_only(true)).await?;
         Ok(Self { readers, writer })
-    }
-
-    /// Opens the database file at `path`.
-    ///
-    /// # Errors
-    /// Those of [`Storage::open`].
-    pub async fn open_file(path: &Path) -> Result<Self, StorageError> {
-        Self::open(&format!("sqlite://{}", path.display())).await
     }
 
     /// Brings the schema up to date.

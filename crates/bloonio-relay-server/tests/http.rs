@@ -203,6 +203,38 @@ async fn a_panic_looks_like_any_other_failure() {
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_read_is_a_failure_inside_and_lets_nobody_in() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision("Bank").await;
+    let spoil = "UPDATE tenants SET config = '{\"a_field_of_a_later_version\": true}'";
+    sqlx::query(spoil).execute(relay.app.storage.writer()).await.unwrap();
+    bank.get("/relay/fetch/outcome?instruction_id=nobody-knows").await.expect_error(500, "INTERNAL_ERROR");
+}
+
+#[tokio::test]
+async fn every_call_asks_for_the_credentials_that_the_document_names() {
+    let relay = TestRelay::new().await;
+    let document = get(&relay, "/openapi.json").await.body;
+    let mut open = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let path = path.replace("{instruction_id}", "nobody-knows");
+            let request = Request::builder().method(method.to_uppercase().as_str()).uri(&path).body(Body::empty());
+            let answer = relay.send(request.unwrap()).await;
+            let scheme = operation["security"][0].as_object().and_then(|schemes| schemes.keys().next());
+            match scheme.map(String::as_str) {
+                Some("admin_key") => answer.expect_error(401, "INVALID_ADMIN_KEY"),
+                Some("tenant_signature") => answer.expect_error(401, "INVALID_SIGNATURE"),
+                Some("device_token") => answer.expect_error(401, "INVALID_DEVICE_TOKEN"),
+                Some(other) => panic!("{path}: {other}"),
+                None => open.push(path),
+            }
+        }
+    }
+    assert_eq!(open, ["/health/live", "/health/ready"]);
+}
+
+#[tokio::test]
 async fn health_needs_no_key() {
     let relay = TestRelay::new().await;
     assert_eq!(get(&relay, "/health/live").await.data(), &json!({"status": "live"}));

@@ -303,6 +303,15 @@ async fn the_metrics_have_a_listener_of_their_own_if_wanted() {
 }
 
 #[test]
+fn a_folder_may_have_any_name() {
+    let folder = TempDir::new().unwrap();
+    let odd = folder.path().join("da ta%20#?mode=memory&ü");
+    tenant(&odd, &["provision", "Bank"]);
+    assert!(odd.join("relay.db").is_file());
+    assert_eq!(tenant(&odd, &["list"])["total"], 1);
+}
+
+#[test]
 fn its_health_can_be_asked_from_the_command_line() {
     let folder = TempDir::new().unwrap();
     let relay = RunningRelay::start(folder.path(), &[]);

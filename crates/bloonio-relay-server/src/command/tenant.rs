@@ -12,6 +12,7 @@ use crate::seal::Sealer;
 use crate::serve;
 use crate::service::error::ServiceError;
 use crate::service::tenant::{Registry, TenantStatus};
+use crate::telemetry;
 
 /// What can be done to tenants. Answers are JSON on standard output.
 #[derive(Debug, Subcommand)]
@@ -91,13 +92,13 @@ impl TenantCommand {
         match self {
             Self::Provision(args) => {
                 let fields = args.fields();
-                with_registry(*args.relay, async |registry| registry.provision(&fields).await).await
+                with_registry("provision", *args.relay, async |registry| registry.provision(&fields).await).await
             }
             Self::List(args) => {
-                with_registry(*args.relay, async |registry| registry.page(args.limit, args.offset).await).await
+                with_registry("list", *args.relay, async |registry| registry.page(args.limit, args.offset).await).await
             }
             Self::Rotate(args) => {
-                with_registry(*args.relay, async |registry| registry.rotate(&args.tenant_id).await).await
+                with_registry("rotate", *args.relay, async |registry| registry.rotate(&args.tenant_id).await).await
             }
             Self::Suspend(args) => set_status(args, TenantStatus::Suspended).await,
             Self::Reactivate(args) => set_status(args, TenantStatus::Active).await,
@@ -106,11 +107,13 @@ impl TenantCommand {
 }
 
 async fn set_status(args: OneTenant, status: TenantStatus) -> anyhow::Result<()> {
-    with_registry(*args.relay, async |registry| registry.set_status(&args.tenant_id, status).await).await
+    with_registry(status.as_str(), *args.relay, async |registry| registry.set_status(&args.tenant_id, status).await)
+        .await
 }
 
 /// Opens the database, does the work, prints its answer as JSON, closes the database.
 async fn with_registry<T: Serialize>(
+    operation: &'static str,
     args: RelayArgs,
     work: impl AsyncFnOnce(Registry<'_>) -> Result<T, ServiceError>,
 ) -> anyhow::Result<()> {
@@ -124,6 +127,7 @@ async fn with_registry<T: Serialize>(
         allow_http: config.guard.allow_private,
     };
     let done = work(registry).await;
+    tracing::info!(target: telemetry::AUDIT, operation, succeeded = done.is_ok(), "operator call from the command line");
     storage.close().await;
     let answer = done.map_err(|error| match error {
         ServiceError::Invalid(problems) => {

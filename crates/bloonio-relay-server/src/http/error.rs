@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::service::error::ServiceError;
+use crate::storage::StorageError;
 
 /// What a caller is told after a 503.
 const STORAGE_RETRY_SECONDS: u64 = 1;
@@ -30,6 +31,11 @@ impl IntoResponse for ApiError {
             ServiceError::Invalid(details) => (Failure::invalid(details), None),
             ServiceError::RateLimited { retry_after } => {
                 (Failure::new(ErrorCode::RateLimited), Some(retry_after.as_secs().max(1)))
+            }
+            // Coming again would not help: somebody must look.
+            ServiceError::Storage(cause @ StorageError::Corrupt(_)) => {
+                tracing::error!(error = &cause as &dyn std::error::Error, "the storage holds what cannot be read");
+                (Failure::new(ErrorCode::InternalError), None)
             }
             ServiceError::Storage(cause) => {
                 tracing::error!(error = &cause as &dyn std::error::Error, "the storage failed");
