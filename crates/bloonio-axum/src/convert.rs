@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::OriginalUri;
 use axum::response::Response;
-use bloonio_sudo::{Answer, Refusal, Reply, RequestView};
+use bloonio_sudo::{Answer, BodyError, Refusal, Reply, RequestView};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
@@ -33,12 +33,6 @@ impl Target {
     }
 }
 
-/// Why there is no body.
-pub(crate) enum BodyError {
-    TooLarge,
-    Broken,
-}
-
 /// The whole body, if it has at most `most` bytes.
 pub(crate) async fn collect(parts: &Parts, mut body: Body, most: usize) -> Result<Bytes, BodyError> {
     let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -54,13 +48,6 @@ pub(crate) async fn collect(parts: &Parts, mut body: Body, most: usize) -> Resul
         }
     }
     if fits { Ok(collected.freeze()) } else { Err(BodyError::TooLarge) }
-}
-
-/// Keeps a used key out of what inner layers print.
-pub(crate) fn hide_key(parts: &mut Parts) {
-    if let Some(key) = parts.headers.get_mut("x-sudo-instruction-key") {
-        key.set_sensitive(true);
-    }
 }
 
 /// A refusal, with its code in the extensions for outer layers.

@@ -76,6 +76,6 @@ impl<S> Layer<S> for SudoLayer {
     type Service = SudoService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SudoService::new(inner, self.engine.clone(), Arc::clone(&self.requirement))
+        SudoService { inner, engine: self.engine.clone(), requirement: Arc::clone(&self.requirement) }
     }
 }

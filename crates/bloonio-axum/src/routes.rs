@@ -6,7 +6,7 @@ use axum::response::Response;
 use axum::routing::any;
 use bloonio_sudo::{MOUNTED_BODY_LIMIT, MountedRoute, SudoEngine};
 
-use crate::convert::{self, BodyError};
+use crate::convert;
 
 pub(crate) fn mounted<S: Clone + Send + Sync + 'static>(engine: &SudoEngine) -> Router<S> {
     engine.mounted_routes().into_iter().fold(Router::new(), |router, (route, path)| {
@@ -18,9 +18,8 @@ pub(crate) fn mounted<S: Clone + Send + Sync + 'static>(engine: &SudoEngine) -> 
 async fn serve(engine: &SudoEngine, route: MountedRoute, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let target = convert::Target::of(&parts);
-    match convert::collect(&parts, body, MOUNTED_BODY_LIMIT).await {
-        Ok(body) => convert::answer(engine.serve(route, &target.view(&parts, &body)).await),
-        Err(BodyError::TooLarge) => convert::reply(engine.mounted_body_too_large()),
-        Err(BodyError::Broken) => convert::reply(engine.mounted_body_unreadable()),
-    }
+    convert::answer(match convert::collect(&parts, body, MOUNTED_BODY_LIMIT).await {
+        Ok(body) => engine.serve(route, &target.view(&parts, &body)).await,
+        Err(why) => engine.mounted_body_refused(why),
+    })
 }

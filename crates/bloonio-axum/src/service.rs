@@ -11,21 +11,15 @@ use bloonio_sudo::{Decision, Refusal, SudoEngine, SudoRequirement};
 use http::Request;
 use tower::Service;
 
-use crate::convert::{self, BodyError};
+use crate::convert;
 use crate::extract::Passed;
 
 /// A service behind an approval. Made by [`SudoLayer`](crate::SudoLayer).
 #[derive(Debug, Clone)]
 pub struct SudoService<S> {
-    inner: S,
-    engine: SudoEngine,
-    requirement: Arc<SudoRequirement>,
-}
-
-impl<S> SudoService<S> {
-    pub(crate) fn new(inner: S, engine: SudoEngine, requirement: Arc<SudoRequirement>) -> Self {
-        Self { inner, engine, requirement }
-    }
+    pub(crate) inner: S,
+    pub(crate) engine: SudoEngine,
+    pub(crate) requirement: Arc<SudoRequirement>,
 }
 
 impl<S> Service<Request<Body>> for SudoService<S>
@@ -64,17 +58,14 @@ async fn judge(
     let (mut parts, body) = request.into_parts();
     let target = convert::Target::of(&parts);
     let guarded = engine.guard(requirement, &target.view(&parts, &[])).await?;
-    let body = convert::collect(&parts, body, engine.max_body_bytes()).await.map_err(|error| match error {
-        BodyError::TooLarge => engine.body_too_large(),
-        BodyError::Broken => engine.body_unreadable(),
-    })?;
-    let decision = guarded.check(&target.view(&parts, &body)).await;
-    let passed = match decision {
+    let body = convert::collect(&parts, body, engine.max_body_bytes()).await.map_err(|why| engine.body_refused(why))?;
+    let passed = match guarded.check(&target.view(&parts, &body)).await {
         Decision::Pass(grant) => Passed::Granted(grant),
         Decision::Exempt => Passed::Exempt,
         Decision::Refuse(refusal) => return Err(refusal),
     };
-    convert::hide_key(&mut parts);
+    // Keeps the used key out of what inner layers print.
+    parts.headers.get_mut("x-sudo-instruction-key").into_iter().for_each(|key| key.set_sensitive(true));
     parts.extensions.insert(passed);
     Ok(Request::from_parts(parts, Body::from(body)))
 }

@@ -51,7 +51,7 @@ pub use error::BuildError;
 pub use identity::{Caller, Identify, IdentifyError};
 pub use policy::{FieldError, RequirementError, SudoRequirement};
 pub use reply::{Answer, Reply, missing_layer};
-pub use request::RequestView;
+pub use request::{BodyError, RequestView};
 pub use route::pairing::PairingEvent;
 pub use route::{MOUNTED_BODY_LIMIT, MountedRoute};
 pub use settings::{ConfigError, OutcomeDelivery, RelaySettings};

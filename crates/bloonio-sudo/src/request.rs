@@ -11,6 +11,15 @@ use crate::policy::FieldError;
 
 type Lookup<'a> = Box<dyn Fn(&str) -> Vec<&'a [u8]> + Send + Sync + 'a>;
 
+/// Why an adapter could not collect a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// It has more bytes than it may have.
+    TooLarge,
+    /// It ended before its end.
+    Broken,
+}
+
 /// A request, borrowed from whichever framework received it.
 ///
 /// Path and query are those of the request line, undecoded: what an approval is bound to must not depend on how a router

@@ -11,7 +11,7 @@ use bloonio_wire::envelope::{Failure, FieldProblem};
 
 use crate::engine::SudoEngine;
 use crate::reply::{Answer, Reply};
-use crate::request::RequestView;
+use crate::request::{BodyError, RequestView};
 
 /// The largest body of a mounted route, in bytes.
 pub const MOUNTED_BODY_LIMIT: usize = 256 * 1024;
@@ -66,14 +66,13 @@ impl SudoEngine {
         }
     }
 
-    /// The answer to a body of a mounted route over [`MOUNTED_BODY_LIMIT`].
-    pub fn mounted_body_too_large(&self) -> Reply {
-        Reply::error(ErrorCode::BodyTooLarge)
-    }
-
-    /// The answer to a body of a mounted route that ended too early.
-    pub fn mounted_body_unreadable(&self) -> Reply {
-        Reply::error(ErrorCode::MalformedRequest)
+    /// The answer of a mounted route to a request that has no body to read.
+    pub fn mounted_body_refused(&self, why: BodyError) -> Answer {
+        Reply::error(match why {
+            BodyError::TooLarge => ErrorCode::BodyTooLarge,
+            BodyError::Broken => ErrorCode::MalformedRequest,
+        })
+        .into()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::fingerprint::{Asking, Fingerprint};
 use crate::identity::{Caller, InitiatorHash};
 use crate::instruction::{Claim, ConsumeRefusal, Redemption};
 use crate::policy::SudoRequirement;
-use crate::request::RequestView;
+use crate::request::{BodyError, RequestView};
 
 /// Headers by which a client asks a framework to treat a request as of another method.
 const OVERRIDE_HEADERS: [&str; 4] = ["x-http-method-override", "x-http-method", "x-method-override", "_method"];
@@ -77,14 +77,12 @@ impl SudoEngine {
         self.inner.settings.max_body_bytes
     }
 
-    /// The refusal of a larger one.
-    pub fn body_too_large(&self) -> Refusal {
-        Refusal::new(ErrorCode::SudoBodyTooLarge)
-    }
-
-    /// The refusal of a request whose body ended too early.
-    pub fn body_unreadable(&self) -> Refusal {
-        Refusal::malformed()
+    /// The refusal of a protected request that has no body to judge.
+    pub fn body_refused(&self, why: BodyError) -> Refusal {
+        match why {
+            BodyError::TooLarge => Refusal::new(ErrorCode::SudoBodyTooLarge),
+            BodyError::Broken => Refusal::malformed(),
+        }
     }
 }
 
