@@ -4,14 +4,16 @@
 //! | --- | --- |
 //! | [`backoff`] | when the next attempt is due, and when to give up |
 //! | [`callback`] | where a callback goes; one attempt and what it met |
-//! | [`worker`] | claiming, running in parallel, stopping |
+//! | `turn` | one transaction: settle, claim, sign |
+//! | `worker` | running attempts in parallel, stopping |
 //!
 //! A decision and its row are one transaction ([`crate::storage::delivery::insert`]); after the commit
 //! [`Outbox::wake`] spares the worker its next look at the clock, no more: the row alone is what must not be lost.
 
 pub mod backoff;
 pub mod callback;
-pub mod worker;
+mod turn;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,8 +10,9 @@ use std::time::Duration;
 use bloonio_relay_server::net::client::{CallbackClient, ExtraRoots};
 use bloonio_relay_server::net::guard::{Guard, GuardPolicy};
 use bloonio_relay_server::outbox::{Outbox, OutboxLimits, OutboxParts};
+use bloonio_relay_server::storage::delivery::claim::ClaimLimits;
 use bloonio_relay_server::storage::delivery::listing::{self, DeliveryRow, DeliveryState};
-use bloonio_relay_server::storage::delivery::{self, ClaimLimits, Claimed, Lease, Met, Settlement};
+use bloonio_relay_server::storage::delivery::{Claimed, Lease, Settlement};
 use bloonio_relay_server::storage::replay;
 use bloonio_wire::clock::Clock;
 use bloonio_wire::header;
@@ -88,18 +89,13 @@ impl Rig {
     }
 
     async fn claim(&self, total: u32) -> Vec<Claimed> {
-        self.claim_with(ClaimLimits { per_lane: 8, total, retries: total }).await
+        self.claim_within(ClaimLimits { per_lane: 8, total, retries: total }).await
     }
 
-    async fn claim_with(&self, limits: ClaimLimits) -> Vec<Claimed> {
+    async fn claim_within(&self, limits: ClaimLimits) -> Vec<Claimed> {
         let now = self.clock.now();
         let token = bloonio_wire::random::hex_token::<16>(self.random.as_ref()).unwrap();
-        let lease = Lease { token, until: now.plus(OutboxLimits::default().lease) };
-        delivery::claim(&self.storage, now, &lease, limits).await.unwrap()
-    }
-
-    async fn settle(&self, claimed: &Claimed, settlement: Settlement) -> bool {
-        delivery::settle(&self.storage, claimed, settlement, Met::default(), self.clock.now()).await.unwrap()
+        self.claim_as(Lease { token, until: now.plus(OutboxLimits::default().lease) }, now, limits).await
     }
 }
 
@@ -359,7 +355,7 @@ async fn a_row_whose_worker_died_is_sent_by_a_living_one_within_twenty_seconds()
     let second = rig.decide_at(later, &tenant.id, &["instruction-2".to_owned()], &backend.url()).await;
     let lease = Lease { token: "lost".to_owned(), until: later.plus(OutboxLimits::default().lease) };
     let limits = ClaimLimits { per_lane: 8, total: 1, retries: 1 };
-    assert_eq!(delivery::claim(&rig.storage, later, &lease, limits).await.unwrap().len(), 1);
+    assert_eq!(rig.claim_as(lease, later, limits).await.len(), 1);
     rig.clock.set(later.plus(Duration::from_secs(20)));
     running.outbox.wake();
     rig.until_state(&second, DeliveryState::Acknowledged).await;
@@ -379,7 +375,7 @@ async fn a_worker_that_lost_its_lease_settles_nothing() {
     assert_eq!(rig.row(&delivery).await.state, DeliveryState::Sending);
     assert!(rig.settle(&quick, Settlement::Acknowledged).await);
     assert!(!rig.settle(&quick, Settlement::Dead).await);
-    assert!(!delivery::release(&rig.storage, &slow, rig.clock.now()).await.unwrap());
+    assert!(!rig.release(&slow).await);
     assert_eq!(rig.row(&delivery).await.state, DeliveryState::Acknowledged);
 }
 
@@ -430,7 +426,7 @@ async fn a68_retries_leave_half_of_the_places_to_first_attempts() {
         assert!(rig.settle(&claimed, Settlement::Due(rig.clock.now())).await);
     }
     rig.decide(&tenants[0].id, "instruction-fresh", "https://backend.test/").await;
-    let claimed = rig.claim_with(ClaimLimits { per_lane: 8, total: 6, retries: 3 }).await;
+    let claimed = rig.claim_within(ClaimLimits { per_lane: 8, total: 6, retries: 3 }).await;
     let (fresh, retries): (Vec<_>, Vec<_>) = claimed.iter().partition(|claimed| claimed.attempts == 1);
     assert_eq!((fresh.len(), retries.len()), (1, 3));
 }

@@ -1,235 +1,122 @@
-//! The worker: claims what is due, sends in parallel, settles, and stops without losing anything.
+//! The worker: a turn at the database, attempts in parallel, and an end that loses nothing.
 //!
 //! Attempts run in a [`JoinSet`] that belongs to the worker: when it is dropped, so are they, just as in a crash, and the
 //! rows' leases lapse.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bloonio_wire::clock::Timestamp;
-use bloonio_wire::random::{RandomError, hex_token};
-use tokio::task::{Id, JoinSet};
-use tracing::{debug, error, info, warn};
+use tokio::task::{Id, JoinError, JoinSet};
+use tracing::{error, info, warn};
 
+use super::Inner;
 use super::callback::{self, Signed, Verdict};
-use super::{Inner, backoff};
-use crate::storage::delivery::listing::{self, Outlook};
-use crate::storage::delivery::{self, ClaimLimits, Claimed, Lease, Met, Settlement};
-use crate::storage::{StorageError, replay};
-use crate::telemetry::metrics::{CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
+use crate::storage::delivery::{self, Claimed};
+use crate::storage::{Storage, StorageError};
 
-/// Why an attempt was not even made.
-#[derive(Debug, thiserror::Error)]
-enum AttemptError {
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error(transparent)]
-    Random(#[from] RandomError),
-}
-
-/// Attempts under way, each with its claim.
+/// Attempts under way, and those that are over and wait to be settled.
 #[derive(Default)]
-struct Flight {
-    tasks: JoinSet<()>,
+pub(super) struct Flight {
+    tasks: JoinSet<Verdict>,
     claims: HashMap<Id, Claimed>,
+    pub(super) landed: Vec<(Claimed, Verdict)>,
 }
 
 impl Flight {
-    fn launch(&mut self, inner: &Arc<Inner>, claimed: Claimed) {
+    /// Starts an attempt.
+    pub(super) fn launch(&mut self, inner: &Arc<Inner>, claimed: Claimed, signed: Signed) {
         let (inner, own) = (Arc::clone(inner), claimed.clone());
-        let task = self.tasks.spawn(async move { inner.deliver(&own).await });
+        let task = self.tasks.spawn(async move {
+            callback::attempt(&inner.parts.client, &own, &signed, inner.parts.limits.attempt_timeout).await
+        });
         self.claims.insert(task.id(), claimed);
     }
 
-    /// Waits for the end of an attempt; for ever, if none is under way.
-    async fn landed(&mut self) {
+    /// Waits for the end of an attempt, and takes in all others that are over; for ever, if none is under way.
+    pub(super) async fn land(&mut self) {
         match self.tasks.join_next_with_id().await {
             None => std::future::pending().await,
-            Some(Ok((id, ()))) => self.forget(id),
-            Some(Err(failure)) => {
+            Some(landed) => self.take_in(landed),
+        }
+        while let Some(landed) = self.tasks.try_join_next_with_id() {
+            self.take_in(landed);
+        }
+    }
+
+    fn take_in(&mut self, landed: Result<(Id, Verdict), JoinError>) {
+        match landed {
+            Ok((id, verdict)) => self.landed.extend(self.claims.remove(&id).map(|claimed| (claimed, verdict))),
+            Err(failure) => {
                 // A panic: the lease lapses, and the attempt was counted when it was claimed.
                 error!(error = %failure, "an attempt ended abnormally");
-                self.forget(failure.id());
+                self.claims.remove(&failure.id());
             }
         }
     }
 
-    fn forget(&mut self, id: Id) {
-        self.claims.remove(&id);
+    /// Attempts under way.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.claims.len()).unwrap_or(u32::MAX)
     }
 
-    fn retries(&self) -> u32 {
-        count(self.claims.values().filter(|claimed| claimed.attempts > 1).count())
+    /// Those of them that are not first ones.
+    pub(super) fn retries(&self) -> u32 {
+        let retries = self.claims.values().filter(|claimed| claimed.attempts > 1).count();
+        u32::try_from(retries).unwrap_or(u32::MAX)
     }
-
-    fn len(&self) -> u32 {
-        count(self.claims.len())
-    }
-}
-
-fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 pub(super) async fn run(inner: &Arc<Inner>) {
     let stopping = &inner.parts.stopping;
     let mut flight = Flight::default();
-    let mut resumed = false;
+    let mut turns = super::turn::Turns::default();
     while !stopping.is_cancelled() {
-        let pause = match inner.turn(&mut flight, &mut resumed).await {
+        let pause = match turns.take(inner, &mut flight).await {
             Ok(pause) => pause,
+            // What has landed stays landed, and is settled when the storage is back.
             Err(failure) => {
-                error!(error = &failure as &dyn std::error::Error, "the outbox cannot be read");
+                error!(error = &failure as &dyn std::error::Error, "the outbox cannot be worked on");
                 inner.parts.limits.poll
             }
         };
         tokio::select! {
             () = stopping.cancelled() => break,
             () = inner.wake.notified() => (),
-            () = flight.landed() => (),
+            () = flight.land() => (),
             () = tokio::time::sleep(pause) => (),
         }
     }
-    inner.stop(flight).await;
+    stop(inner, flight).await;
 }
 
-impl Inner {
-    /// One look at the database; answers how long nothing is expected to become due.
-    async fn turn(self: &Arc<Self>, flight: &mut Flight, resumed: &mut bool) -> Result<Duration, AttemptError> {
-        let parts = &self.parts;
-        let now = parts.clock.now();
-        if !*resumed {
-            let found = delivery::resume(&parts.storage, now, backoff::give_up_at(now, None)).await?;
-            if found > 0 {
-                info!(deliveries = found, "callbacks under way when the relay ended last time are due again");
-            }
-            *resumed = true;
+/// No new claims; what is under way may finish; the rest is handed back, due at once.
+async fn stop(inner: &Arc<Inner>, mut flight: Flight) {
+    let under_way = flight.len();
+    let all_landed = async {
+        while flight.len() > 0 {
+            flight.land().await;
         }
-        let limits = self.claim_limits(flight);
-        let outlook = listing::outlook(&parts.storage, now).await?;
-        if outlook.ready > 0 && limits.total > 0 {
-            let lease = Lease { token: hex_token::<16>(parts.random.as_ref())?, until: now.plus(parts.limits.lease) };
-            for claimed in delivery::claim(&parts.storage, now, &lease, limits).await? {
-                flight.launch(self, claimed);
-            }
-        }
-        Ok(self.pause(outlook, now))
-    }
-
-    /// First attempts may use every free place, retries no more than half of all places: however many receivers are
-    /// down, a decision just taken finds a place.
-    fn claim_limits(&self, flight: &Flight) -> ClaimLimits {
-        let limits = &self.parts.limits;
-        let free = limits.concurrency.saturating_sub(flight.len());
-        let retries = (limits.concurrency / 2).max(1).saturating_sub(flight.retries()).min(free);
-        ClaimLimits { per_lane: limits.per_lane, total: free, retries }
-    }
-
-    fn pause(&self, outlook: Outlook, now: Timestamp) -> Duration {
-        let age = outlook.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
-        metrics::gauge!(OUTBOX_WAITING).set(outlook.waiting as f64);
-        metrics::gauge!(OUTBOX_OLDEST_SECONDS).set(age.as_secs_f64());
-        let until_next = outlook.next_at.map_or(self.parts.limits.poll, |next| next.since(now));
-        until_next.clamp(Duration::from_millis(1), self.parts.limits.poll)
-    }
-
-    async fn deliver(&self, claimed: &Claimed) {
-        let verdict = match self.attempt(claimed).await {
-            Ok(verdict) => verdict,
-            Err(failure) => {
-                error!(
-                    delivery.id = claimed.delivery_id,
-                    error = &failure as &dyn std::error::Error,
-                    "a callback could not be attempted"
-                );
-                Verdict::Failed(Met { status: None, error: Some("relay") })
-            }
-        };
-        let now = self.parts.clock.now();
-        let settlement = settlement(claimed, verdict, now);
-        match delivery::settle(&self.parts.storage, claimed, settlement, verdict.met(), now).await {
-            Ok(true) => report(claimed, verdict, settlement),
-            Ok(false) => warn!(delivery.id = claimed.delivery_id, "the lease of a callback was lost before its end"),
-            // The lease lapses, and the callback goes out again under the same id.
-            Err(failure) => error!(
-                delivery.id = claimed.delivery_id,
-                error = &failure as &dyn std::error::Error,
-                "a callback's outcome could not be stored"
-            ),
-        }
-    }
-
-    async fn attempt(&self, claimed: &Claimed) -> Result<Verdict, AttemptError> {
-        let parts = &self.parts;
-        let Some(tenant) = parts.storage.tenant(&parts.sealer, &claimed.tenant_id).await? else {
-            return Err(StorageError::Corrupt("delivery").into());
-        };
-        let signed = Signed::new(&tenant.secret, claimed, parts.clock.now());
-        // Before it leaves: whoever receives it cannot send it back as a call of this tenant.
-        replay::remember(&parts.storage, &claimed.tenant_id, signed.hmac.as_bytes(), signed.at).await?;
-        Ok(callback::attempt(&parts.client, claimed, &signed, parts.limits.attempt_timeout).await)
-    }
-
-    /// No new claims; what is under way may finish; the rest is handed back, due at once.
-    async fn stop(&self, mut flight: Flight) {
-        let under_way = flight.len();
-        let finished = async {
-            while !flight.claims.is_empty() {
-                flight.landed().await;
-            }
-        };
-        let in_time = tokio::time::timeout(self.parts.limits.drain, finished).await.is_ok();
-        flight.tasks.shutdown().await;
-        let now = self.parts.clock.now();
-        for claimed in flight.claims.values() {
-            if let Err(failure) = delivery::release(&self.parts.storage, claimed, now).await {
-                warn!(
-                    error = &failure as &dyn std::error::Error,
-                    "a callback could not be handed back; its lease lapses"
-                );
-            }
-        }
-        info!(under_way, handed_back = flight.claims.len(), in_time, "the outbox has stopped");
-    }
-}
-
-fn settlement(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> Settlement {
-    match verdict {
-        Verdict::Acknowledged(_) => Settlement::Acknowledged,
-        Verdict::Gone => Settlement::Dead,
-        Verdict::Failed(_) => backoff::next_attempt(claimed.scheduled_from, claimed.give_up_at, now)
-            .map_or(Settlement::Dead, Settlement::Due),
-    }
-}
-
-fn report(claimed: &Claimed, verdict: Verdict, settlement: Settlement) {
-    let met = verdict.met();
-    let outcome = match settlement {
-        Settlement::Acknowledged => "acknowledged",
-        Settlement::Due(_) => "failed",
-        Settlement::Dead => "dead",
     };
-    metrics::counter!(CALLBACKS, "outcome" => outcome).increment(1);
-    let fields = (claimed.delivery_id.as_str(), claimed.tenant_id.as_str(), claimed.attempts);
-    if settlement == Settlement::Dead {
+    // Out of time is an outcome too: what is left is handed back.
+    let _ = tokio::time::timeout(inner.parts.limits.drain, all_landed).await;
+    flight.tasks.shutdown().await;
+    if let Err(failure) = inner.settle_all(&mut flight).await {
         warn!(
-            delivery.id = fields.0,
-            tenant.id = fields.1,
-            attempts = fields.2,
-            status = met.status,
-            cause = met.error,
-            "a callback was given up; an operator can send it again"
-        );
-    } else {
-        debug!(
-            delivery.id = fields.0,
-            tenant.id = fields.1,
-            attempts = fields.2,
-            status = met.status,
-            cause = met.error,
-            outcome,
-            "a callback was attempted"
+            error = &failure as &dyn std::error::Error,
+            "outcomes of callbacks could not be stored; they go out again"
         );
     }
+    if let Err(failure) = hand_back(&inner.parts.storage, inner, &flight).await {
+        warn!(error = &failure as &dyn std::error::Error, "callbacks could not be handed back; their leases lapse");
+    }
+    info!(under_way, handed_back = flight.len(), "the outbox has stopped");
+}
+
+async fn hand_back(storage: &Storage, inner: &Inner, flight: &Flight) -> Result<(), StorageError> {
+    let now = inner.parts.clock.now();
+    let mut tx = storage.begin().await?;
+    for claimed in flight.claims.values() {
+        delivery::release(&mut tx, claimed, now).await?;
+    }
+    Ok(tx.commit().await?)
 }

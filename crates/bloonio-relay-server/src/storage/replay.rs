@@ -5,7 +5,7 @@ use std::time::Duration;
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
 
-use super::{Storage, StorageError};
+use super::{Storage, StorageError, Tx};
 
 /// How long a signature is remembered. The window is 30 s either way, so a signed request is good for 60 s at most.
 pub const REMEMBERED: Duration = Duration::from_secs(90);
@@ -35,8 +35,15 @@ pub async fn claim(storage: &Storage, tenant: &TenantId, key: &[u8], now: Timest
 ///
 /// # Errors
 /// [`StorageError::Database`].
-pub async fn remember(storage: &Storage, tenant: &TenantId, key: &[u8], now: Timestamp) -> Result<(), StorageError> {
-    claim(storage, tenant, key, now).await.map(|_first| ())
+pub async fn remember(tx: &mut Tx, tenant: &TenantId, key: &[u8], now: Timestamp) -> Result<(), StorageError> {
+    sqlx::query(CLAIM)
+        .bind(tenant.as_str())
+        .bind(key)
+        .bind(now.plus(REMEMBERED).as_millis())
+        .bind(now.as_millis())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Forgets what is too old to be accepted anyway; gives the number of rows.

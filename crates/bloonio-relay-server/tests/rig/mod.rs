@@ -1,4 +1,5 @@
 //! What the tests of the outbox and of pushes stand on: a fresh database on disk, a clock that moves when told, and rows.
+#![allow(dead_code, reason = "every test file uses its own part of the rig")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use bloonio_relay_server::outbox::backoff;
 use bloonio_relay_server::seal::{MasterKey, Sealer};
 use bloonio_relay_server::service::tenant::{Registry, TenantStatus};
 use bloonio_relay_server::storage::Storage;
-use bloonio_relay_server::storage::delivery::{self, NewDelivery, delivery_id};
+use bloonio_relay_server::storage::delivery::claim::{self, ClaimLimits};
+use bloonio_relay_server::storage::delivery::{self, Claimed, Lease, Met, NewDelivery, Settlement, delivery_id};
 use bloonio_wire::callback::Flow;
 use bloonio_wire::clock::{Clock, ManualClock, Timestamp};
 use bloonio_wire::id::TenantId;
@@ -95,6 +97,30 @@ impl Rig {
         }
         tx.commit().await.unwrap();
         delivery_id(tenant, subjects.last().unwrap(), Flow::SudoValidated)
+    }
+
+    /// Claims as a worker does.
+    pub async fn claim_as(&self, lease: Lease, now: Timestamp, limits: ClaimLimits) -> Vec<Claimed> {
+        let mut tx = self.storage.begin().await.unwrap();
+        let claimed = claim::claim(&mut tx, now, &lease, limits).await.unwrap();
+        tx.commit().await.unwrap();
+        claimed
+    }
+
+    /// Settles as a worker does; `false` if the lease was lost.
+    pub async fn settle(&self, claimed: &Claimed, settlement: Settlement) -> bool {
+        let mut tx = self.storage.begin().await.unwrap();
+        let held = delivery::settle(&mut tx, claimed, settlement, Met::default(), self.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        held
+    }
+
+    /// Hands back as a worker does; `false` if the lease was lost.
+    pub async fn release(&self, claimed: &Claimed) -> bool {
+        let mut tx = self.storage.begin().await.unwrap();
+        let held = delivery::release(&mut tx, claimed, self.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        held
     }
 
     pub fn advance(&self, by: Duration) {

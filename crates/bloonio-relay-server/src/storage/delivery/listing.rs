@@ -191,38 +191,16 @@ pub async fn redeliver(
     }
 }
 
-/// What lies ahead of the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Outlook {
-    /// Deliveries that are due, or whose lease has lapsed. Some of them may have to wait for a place.
-    pub ready: i64,
-    /// The next instant after now at which something becomes due or a lease lapses.
-    pub next_at: Option<Timestamp>,
-    /// Deliveries that are neither acknowledged nor given up.
-    pub waiting: i64,
-    /// When the oldest of them was created.
-    pub oldest: Option<Timestamp>,
-}
-
-/// Looks ahead.
+/// What waits: how many deliveries are neither acknowledged nor given up, and when the oldest of them was created.
 ///
 /// # Errors
 /// [`StorageError::Database`].
-pub async fn outlook(storage: &Storage, now: Timestamp) -> Result<Outlook, StorageError> {
-    let (ready, next_at, waiting, oldest): (i64, Option<i64>, i64, Option<i64>) = sqlx::query_as(
-        "-- delivery_outlook
-         SELECT count(CASE WHEN at <= $1 THEN 1 END), min(CASE WHEN at > $1 THEN at END), count(*), min(created_at) FROM (
-             SELECT CASE state WHEN 'due' THEN next_at ELSE lease_until END AS at, created_at
-             FROM deliveries WHERE state IN ('due', 'sending')
-         )",
+pub async fn waiting(storage: &Storage) -> Result<(i64, Option<Timestamp>), StorageError> {
+    let (count, oldest): (i64, Option<i64>) = sqlx::query_as(
+        "-- waiting_deliveries
+         SELECT count(*), min(created_at) FROM deliveries WHERE state IN ('due', 'sending')",
     )
-    .bind(now.as_millis())
     .fetch_one(storage.readers())
     .await?;
-    Ok(Outlook {
-        ready,
-        next_at: next_at.map(Timestamp::from_millis),
-        waiting,
-        oldest: oldest.map(Timestamp::from_millis),
-    })
+    Ok((count, oldest.map(Timestamp::from_millis)))
 }

@@ -1,0 +1,227 @@
+//! A turn at the database: one transaction that settles what is over, claims what is due, and remembers the signatures
+//! about to leave. However many attempts there are, a turn costs one synchronisation of the disk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::id::TenantId;
+use bloonio_wire::random::{RandomError, hex_token};
+use tracing::{debug, error, info, warn};
+
+use super::callback::{Signed, Verdict};
+use super::worker::Flight;
+use super::{Inner, backoff};
+use crate::service::tenant::Tenant;
+use crate::storage::delivery::claim::{self, ClaimLimits};
+use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
+use crate::storage::{StorageError, Tx, replay};
+use crate::telemetry::metrics::{CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
+
+/// How often the waiting rows are counted, which takes longer the more there are.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a turn came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TurnError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+impl From<sqlx::Error> for TurnError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+/// What turns remember of one another.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    resumed: bool,
+    counted_at: Option<Timestamp>,
+}
+
+impl Turns {
+    /// Takes a turn; answers how long nothing is expected to become due.
+    pub(super) async fn take(&mut self, inner: &Arc<Inner>, flight: &mut Flight) -> Result<Duration, TurnError> {
+        let (parts, now) = (&inner.parts, inner.parts.clock.now());
+        if !self.resumed {
+            let found = claim::resume(&parts.storage, now, backoff::give_up_at(now, None)).await?;
+            if found > 0 {
+                info!(deliveries = found, "callbacks under way when the relay ended last time are due again");
+            }
+            self.resumed = true;
+        }
+        let (ready, next_at) = claim::outlook(&parts.storage, now).await?;
+        if ready {
+            inner.settle_and_claim(flight, now).await?;
+        } else {
+            inner.settle_all(flight).await?;
+        }
+        self.count(inner, now).await?;
+        let until_next = next_at.map_or(parts.limits.poll, |next| next.since(now));
+        Ok(until_next.clamp(Duration::from_millis(1), parts.limits.poll))
+    }
+
+    async fn count(&mut self, inner: &Inner, now: Timestamp) -> Result<(), TurnError> {
+        if self.counted_at.is_some_and(|at| now.since(at) < COUNT_EVERY) {
+            return Ok(());
+        }
+        self.counted_at = Some(now);
+        let (waiting, oldest) = listing::waiting(&inner.parts.storage).await?;
+        let age = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+        metrics::gauge!(OUTBOX_WAITING).set(waiting as f64);
+        metrics::gauge!(OUTBOX_OLDEST_SECONDS).set(age.as_secs_f64());
+        Ok(())
+    }
+}
+
+impl Inner {
+    async fn settle_and_claim(self: &Arc<Self>, flight: &mut Flight, now: Timestamp) -> Result<(), TurnError> {
+        let limits = self.claim_limits(flight);
+        let token = hex_token::<16>(self.parts.random.as_ref())?;
+        let lease = Lease { token, until: now.plus(self.parts.limits.lease) };
+        let mut tx = self.parts.storage.begin().await?;
+        let settled = settle(&mut tx, &flight.landed, now).await?;
+        let claimed = claim::claim(&mut tx, now, &lease, limits).await?;
+        let signed = self.sign(claimed, now).await?;
+        for (claimed, signed) in &signed {
+            // Before it leaves: whoever receives it cannot send it back as a call of this tenant.
+            if let Some(signed) = signed {
+                replay::remember(&mut tx, &claimed.tenant_id, signed.hmac.as_bytes(), signed.at).await?;
+            }
+        }
+        tx.commit().await?;
+        flight.landed.clear();
+        settled.iter().for_each(Settled::report);
+        for (claimed, signed) in signed {
+            match signed {
+                Some(signed) => flight.launch(self, claimed, signed),
+                None => flight.landed.push((claimed, Verdict::Failed(Met { status: None, error: Some("relay") }))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles what has landed.
+    pub(super) async fn settle_all(&self, flight: &mut Flight) -> Result<(), TurnError> {
+        if flight.landed.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.parts.storage.begin().await?;
+        let settled = settle(&mut tx, &flight.landed, self.parts.clock.now()).await?;
+        tx.commit().await?;
+        flight.landed.clear();
+        settled.iter().for_each(Settled::report);
+        Ok(())
+    }
+
+    /// First attempts may use every free place, retries no more than half of all places: however many receivers are
+    /// down, a decision just taken finds a place.
+    fn claim_limits(&self, flight: &Flight) -> ClaimLimits {
+        let limits = &self.parts.limits;
+        let free = limits.concurrency.saturating_sub(flight.len());
+        let retries = (limits.concurrency / 2).max(1).saturating_sub(flight.retries()).min(free);
+        ClaimLimits { per_lane: limits.per_lane, total: free, retries }
+    }
+
+    /// Signs with each tenant's secret of this moment. `None` where it cannot be opened: that tenant's callbacks fail,
+    /// and nobody else's.
+    async fn sign(&self, claims: Vec<Claimed>, now: Timestamp) -> Result<Vec<(Claimed, Option<Signed>)>, StorageError> {
+        let mut tenants: HashMap<TenantId, Option<Tenant>> = HashMap::new();
+        for claimed in &claims {
+            if !tenants.contains_key(&claimed.tenant_id) {
+                let tenant = match self.parts.storage.tenant(&self.parts.sealer, &claimed.tenant_id).await {
+                    Err(failure @ StorageError::Corrupt(_)) => {
+                        let error = &failure as &dyn std::error::Error;
+                        error!(tenant.id = claimed.tenant_id.as_str(), error, "a tenant's callbacks cannot be signed");
+                        None
+                    }
+                    found => found?,
+                };
+                tenants.insert(claimed.tenant_id.clone(), tenant);
+            }
+        }
+        let sign = |claimed: Claimed| {
+            let tenant = tenants.get(&claimed.tenant_id).and_then(Option::as_ref);
+            let signed = tenant.map(|tenant| Signed::new(&tenant.secret, &claimed, now));
+            (claimed, signed)
+        };
+        Ok(claims.into_iter().map(sign).collect())
+    }
+}
+
+/// An attempt's end, to be told once it is committed.
+struct Settled {
+    delivery_id: String,
+    tenant_id: TenantId,
+    attempts: i64,
+    met: Met,
+    settlement: Settlement,
+    /// Whether the lease still held.
+    held: bool,
+}
+
+async fn settle(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Timestamp) -> Result<Vec<Settled>, StorageError> {
+    let mut settled = Vec::with_capacity(landed.len());
+    for (claimed, verdict) in landed {
+        let settlement = settlement(claimed, *verdict, now);
+        let held = delivery::settle(tx, claimed, settlement, verdict.met(), now).await?;
+        settled.push(Settled {
+            delivery_id: claimed.delivery_id.clone(),
+            tenant_id: claimed.tenant_id.clone(),
+            attempts: claimed.attempts,
+            met: verdict.met(),
+            settlement,
+            held,
+        });
+    }
+    Ok(settled)
+}
+
+fn settlement(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> Settlement {
+    match verdict {
+        Verdict::Acknowledged(_) => Settlement::Acknowledged,
+        Verdict::Gone => Settlement::Dead,
+        Verdict::Failed(_) => backoff::next_attempt(claimed.scheduled_from, claimed.give_up_at, now)
+            .map_or(Settlement::Dead, Settlement::Due),
+    }
+}
+
+impl Settled {
+    fn report(&self) {
+        if !self.held {
+            warn!(delivery.id = self.delivery_id, "the lease of a callback was lost before its end");
+            return;
+        }
+        let outcome = match self.settlement {
+            Settlement::Acknowledged => "acknowledged",
+            Settlement::Due(_) => "failed",
+            Settlement::Dead => "dead",
+        };
+        metrics::counter!(CALLBACKS, "outcome" => outcome).increment(1);
+        if self.settlement == Settlement::Dead {
+            warn!(
+                delivery.id = self.delivery_id,
+                tenant.id = self.tenant_id.as_str(),
+                attempts = self.attempts,
+                status = self.met.status,
+                cause = self.met.error,
+                "a callback was given up; an operator can send it again"
+            );
+        } else {
+            debug!(
+                delivery.id = self.delivery_id,
+                tenant.id = self.tenant_id.as_str(),
+                attempts = self.attempts,
+                status = self.met.status,
+                cause = self.met.error,
+                outcome,
+                "a callback was attempted"
+            );
+        }
+    }
+}

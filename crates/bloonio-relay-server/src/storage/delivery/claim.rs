@@ -1,0 +1,140 @@
+//! Claiming: which rows are next, and what a starting process finds.
+
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::id::TenantId;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Claimed, Lease};
+use crate::storage::{Storage, StorageError, Tx};
+
+/// How many rows a claim may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimLimits {
+    /// Rows of one lane (a tenant's endpoint) in flight at most, those claimed before included.
+    pub per_lane: u32,
+    /// Rows of this claim at most, retries included.
+    pub total: u32,
+    /// Retries of this claim at most.
+    pub retries: u32,
+}
+
+/// Every lane with something open is visited once, from one index entry to the first one of the next lane; of each, no
+/// more than its first few rows are looked at. So a claim's cost does not grow with what waits.
+const CLAIM: &str = "-- claim_deliveries
+    WITH RECURSIVE lanes (lane) AS (
+        SELECT min(lane) FROM deliveries WHERE state IN ('due', 'sending')
+        UNION ALL
+        SELECT (SELECT min(d.lane) FROM deliveries d WHERE d.state IN ('due', 'sending') AND d.lane > lanes.lane)
+        FROM lanes WHERE lanes.lane IS NOT NULL
+    ), ready AS (
+        SELECT d.delivery_id, d.next_at, d.attempts > 0 AS retry,
+               row_number() OVER (PARTITION BY lanes.lane ORDER BY d.attempts > 0, d.next_at, d.delivery_id)
+               + (SELECT count(*) FROM deliveries b WHERE b.state = 'sending' AND b.lane = lanes.lane AND b.next_at > $1)
+               AS place
+        FROM lanes CROSS JOIN deliveries d
+        WHERE d.delivery_id IN (
+            SELECT * FROM (
+                SELECT f.delivery_id FROM deliveries f
+                WHERE f.state IN ('due', 'sending') AND f.lane = lanes.lane AND (f.attempts > 0) = 0 AND f.next_at <= $1
+                ORDER BY f.next_at LIMIT $4
+            )
+            UNION ALL
+            SELECT * FROM (
+                SELECT r.delivery_id FROM deliveries r
+                WHERE r.state IN ('due', 'sending') AND r.lane = lanes.lane AND (r.attempts > 0) = 1 AND r.next_at <= $1
+                ORDER BY r.next_at LIMIT $4
+            )
+        ) AND EXISTS (SELECT 1 FROM tenants t WHERE t.tenant_id = d.tenant_id AND t.status = 'active')
+    ), queue AS (
+        SELECT *, row_number() OVER (PARTITION BY retry ORDER BY place, next_at, delivery_id) AS turn
+        FROM ready WHERE place <= $4
+    )
+    UPDATE deliveries SET state = 'sending', attempts = attempts + 1, next_at = $2, lease_token = $3
+    WHERE delivery_id IN (
+        SELECT delivery_id FROM queue WHERE retry = 0 OR turn <= $6 ORDER BY turn, retry LIMIT $5
+    )
+    RETURNING tenant_id, delivery_id, url, payload, attempts, scheduled_from, give_up_at, lease_token";
+
+/// Claims what is due, and what a lapsed lease has left behind, of active tenants: a suspended tenant's callbacks are
+/// held (PROTOCOL 3). Lanes take turns: the first row of every lane comes before the second of any, so that a thousand
+/// rows of one lane delay no other lane's first. So do first attempts and retries, so that neither starves the other.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn claim(
+    tx: &mut Tx,
+    now: Timestamp,
+    lease: &Lease,
+    limits: ClaimLimits,
+) -> Result<Vec<Claimed>, StorageError> {
+    let rows = sqlx::query(CLAIM)
+        .bind(now.as_millis())
+        .bind(lease.until.as_millis())
+        .bind(&lease.token)
+        .bind(limits.per_lane)
+        .bind(limits.total)
+        .bind(limits.retries)
+        .fetch_all(&mut **tx)
+        .await?;
+    rows.iter().map(claimed).collect()
+}
+
+fn claimed(row: &SqliteRow) -> Result<Claimed, StorageError> {
+    let tenant_id: String = row.try_get("tenant_id")?;
+    Ok(Claimed {
+        tenant_id: TenantId::parse(tenant_id).map_err(|_| StorageError::Corrupt("delivery"))?,
+        delivery_id: row.try_get("delivery_id")?,
+        url: row.try_get("url")?,
+        payload: row.try_get("payload")?,
+        attempts: row.try_get("attempts")?,
+        scheduled_from: Timestamp::from_millis(row.try_get("scheduled_from")?),
+        give_up_at: Timestamp::from_millis(row.try_get("give_up_at")?),
+        lease_token: row.try_get("lease_token")?,
+    })
+}
+
+/// Prepares the outbox when the process starts: nobody can be sending, so every claimed row is due at once; and a row
+/// whose schedule ran out while the relay was away starts it anew, up to `give_up_at`.
+///
+/// Answers how many rows were found claimed.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn resume(storage: &Storage, now: Timestamp, give_up_at: Timestamp) -> Result<u64, StorageError> {
+    let mut tx = storage.begin().await?;
+    sqlx::query(
+        "-- reschedule_deliveries
+         UPDATE deliveries SET scheduled_from = $1, next_at = $1, give_up_at = $2
+         WHERE state IN ('due', 'sending') AND give_up_at <= $1",
+    )
+    .bind(now.as_millis())
+    .bind(give_up_at.as_millis())
+    .execute(&mut *tx)
+    .await?;
+    let found = sqlx::query(
+        "-- reclaim_deliveries
+         UPDATE deliveries SET state = 'due', next_at = $1, lease_token = NULL WHERE state = 'sending'",
+    )
+    .bind(now.as_millis())
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(found.rows_affected())
+}
+
+/// What lies ahead of the worker: whether anything may be claimed now, and when the next row after that may.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn outlook(storage: &Storage, now: Timestamp) -> Result<(bool, Option<Timestamp>), StorageError> {
+    let (ready, next_at): (bool, Option<i64>) = sqlx::query_as(
+        "-- delivery_outlook
+         SELECT EXISTS (SELECT 1 FROM deliveries WHERE state IN ('due', 'sending') AND next_at <= $1),
+                (SELECT min(next_at) FROM deliveries WHERE state IN ('due', 'sending') AND next_at > $1)",
+    )
+    .bind(now.as_millis())
+    .fetch_one(storage.readers())
+    .await?;
+    Ok((ready, next_at.map(Timestamp::from_millis)))
+}
