@@ -8,11 +8,14 @@
 //! | [`body`], [`query`] | reading without trusting |
 //! | [`error`] | how answers and refusals look |
 //! | [`middleware`] | request ids, log, metrics, panics |
+//! | [`detach`] | a caller who hangs up stops nothing half-way |
+//! | [`read`] | bodies, every broken rule named |
 //! | [`openapi`] | the description of it all |
 
 pub mod auth;
 pub mod body;
 pub mod client_address;
+pub mod detach;
 pub mod error;
 pub mod listener;
 pub mod middleware;

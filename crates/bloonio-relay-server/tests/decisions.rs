@@ -486,6 +486,21 @@ async fn suspending_and_deciding_at_once_leave_no_decision_of_a_suspended_tenant
 }
 
 #[tokio::test]
+async fn a_device_that_hangs_up_has_decided_all_the_same() {
+    let relay = TestRelay::new().await;
+    let bank = bank(&relay).await;
+    let device = bank.pair(JANE).await;
+    ask(&bank, json!({})).await;
+    let path = format!("/relay/fetch/outcome?instruction_id={ID}&wait_seconds=30");
+    let hang_up = async {
+        let mut call = Box::pin(device.post(SUBMIT, answer(true)));
+        assert!(futures_util::poll!(&mut call).is_pending(), "it has begun and is not over");
+    };
+    let (waited, ()) = tokio::join!(bank.get(&path), hang_up);
+    assert_eq!(waited.data()["status"], "decided", "and whoever waits was woken");
+}
+
+#[tokio::test]
 async fn a_decision_whose_callback_cannot_be_written_is_none() {
     let relay = TestRelay::new().await;
     let bank = bank(&relay).await;

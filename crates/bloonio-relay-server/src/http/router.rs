@@ -9,7 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
 use super::routes::{callbacks, device, health, pairing, prompts, provision};
-use super::{middleware, openapi};
+use super::{detach, middleware, openapi};
 use crate::app::SharedApp;
 
 /// Operator calls (PROTOCOL 3 and 9.5); each goes into the audit trail.
@@ -74,6 +74,7 @@ fn around(app: &SharedApp, routes: Router<SharedApp>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(middleware::panicked))
+        .layer(from_fn_with_state(app.clone(), detach::detach))
         .layer(from_fn_with_state(app.clone(), middleware::observe))
         .with_state(app.clone())
 }

@@ -46,59 +46,82 @@ pub struct Decided {
 /// # Errors
 /// `NOT_FOUND`, `ALREADY_DECIDED`, `GONE`, `VALIDATION_FAILED`, `INVALID_DEVICE_SIGNATURE`.
 pub async fn submit(app: &SharedApp, bearer: &Bearer, response: DeviceResponse) -> Result<Decided, ServiceError> {
-    let tenant_id = &bearer.tenant.tenant_id;
-    let linked_id = &bearer.device.pairing.relay_user_linked_id;
-    let instruction_id = response.instruction_id.clone();
-    let now = app.clock.now();
-    let prompt = prompt::get(app.storage.readers(), tenant_id, &instruction_id).await?;
-    let prompt = prompt.filter(|prompt| prompt.relay_user_linked_id == *linked_id).ok_or(ErrorCode::NotFound)?;
+    let judged = judge(app, bearer, &response).await?;
+    let (decided, others) = record(app, bearer, &judged, response).await?;
+    let approved = decided.approved;
+    metrics::counter!(names::DECISIONS, "approved" => if approved { "true" } else { "false" }).increment(1);
+    metrics::counter!(names::PROMPTS, "outcome" => "answered").increment(1);
+    info!(
+        tenant.id = bearer.tenant.tenant_id.as_str(),
+        instruction.id = short_hash(&decided.instruction_id),
+        approved,
+        "a prompt was answered"
+    );
+    app.outbox.wake();
+    app.prompts.wake(&(bearer.tenant.tenant_id.clone(), decided.instruction_id.clone()), ());
+    tell_others(app, bearer, &judged.prompt, others);
+    Ok(decided)
+}
+
+/// An answer that counts, if the prompt is still open when it is recorded.
+struct Judged {
+    prompt: Prompt,
+    request: AuthChallenge,
+    response_data: ResponseData,
+}
+
+async fn judge(app: &SharedApp, bearer: &Bearer, response: &DeviceResponse) -> Result<Judged, ServiceError> {
+    let (tenant_id, now) = (&bearer.tenant.tenant_id, app.clock.now());
+    let prompt = prompt::get(app.storage.readers(), tenant_id, &response.instruction_id).await?;
+    let own = |prompt: &Prompt| prompt.relay_user_linked_id == bearer.device.pairing.relay_user_linked_id;
+    let prompt = prompt.filter(own).ok_or(ErrorCode::NotFound)?;
     check_open(&prompt, now)?;
     let content = content::open_prompt(app, tenant_id, &prompt)?;
-    check_answer(&content.challenge, &response)?;
+    check_answer(&content.challenge, response)?;
     let request = content.challenge.clone();
-    let shown = content::challenge(tenant_id, &prompt, content, now);
-    let response_data = proven(bearer, &shown, &response)?;
+    let response_data = proven(bearer, &content::challenge(tenant_id, &prompt, content, now), response)?;
+    Ok(Judged { prompt, request, response_data })
+}
 
+/// Decision, event and callback in one transaction. Also answers whom else to tell.
+async fn record(
+    app: &SharedApp,
+    bearer: &Bearer,
+    judged: &Judged,
+    response: DeviceResponse,
+) -> Result<(Decided, Vec<PushTarget>), ServiceError> {
+    let Judged { prompt, request, response_data } = judged;
+    let (tenant_id, approved) = (&bearer.tenant.tenant_id, response.approved);
     let mut tx = app.storage.begin().await?;
+    // Read with the writer in hand: an answer that has waited too long for it is too late.
     let decided_at = app.clock.now();
     let event = ApprovalEvent {
-        instruction_id: instruction_id.clone(),
+        instruction_id: prompt.instruction_id.clone(),
         user_socket_hash: request.user_socket_hash.clone(),
         tenant_id: tenant_id.clone(),
-        approved: response.approved,
-        response_data,
+        approved,
+        response_data: response_data.clone(),
         timestamp: decided_at,
         challenge_digest: request.challenge_digest.clone(),
     };
     let event = serde_json::to_string(&event)?;
     let new = NewDecision {
-        instruction_id: &instruction_id,
-        relay_user_linked_id: linked_id,
+        instruction_id: &prompt.instruction_id,
+        relay_user_linked_id: &prompt.relay_user_linked_id,
         device_id: &bearer.device.device_id,
         event: &event,
         decided_at,
     };
     if !prompt::decide(&mut tx, tenant_id, &new).await? {
         drop(tx);
-        return Err(why_not(app, bearer, &instruction_id).await?);
+        return Err(why_not(app, bearer, &prompt.instruction_id).await?);
     }
-    call_back(&mut tx, &bearer.tenant, &prompt, &request, response.approved, event, decided_at).await?;
-    let devices = device::targets(&mut *tx, tenant_id, linked_id).await?;
+    call_back(&mut tx, &bearer.tenant, judged, approved, event, decided_at).await?;
+    let mut others = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id).await?;
     app.storage.commit(tx).await?;
-
-    let approved = response.approved;
-    metrics::counter!(names::DECISIONS, "approved" => if approved { "true" } else { "false" }).increment(1);
-    metrics::counter!(names::PROMPTS, "outcome" => "answered").increment(1);
-    info!(
-        tenant.id = tenant_id.as_str(),
-        instruction.id = short_hash(&instruction_id),
-        approved,
-        "a prompt was answered"
-    );
-    app.outbox.wake();
-    app.prompts.wake(&(tenant_id.clone(), instruction_id.clone()), ());
-    tell_others(app, bearer, &prompt, devices);
-    Ok(Decided { instruction_id, status: ChallengeStatus::Answered, approved, decided_at })
+    others.retain(|other| other.device_id != bearer.device.device_id);
+    let instruction_id = response.instruction_id;
+    Ok((Decided { instruction_id, status: ChallengeStatus::Answered, approved, decided_at }, others))
 }
 
 fn check_open(prompt: &Prompt, now: Timestamp) -> Result<(), ErrorCode> {
@@ -185,12 +208,12 @@ async fn why_not(
 async fn call_back(
     tx: &mut Tx,
     tenant: &Tenant,
-    prompt: &Prompt,
-    request: &AuthChallenge,
+    judged: &Judged,
     approved: bool,
     payload: String,
     now: Timestamp,
 ) -> Result<(), StorageError> {
+    let Judged { prompt, request, .. } = judged;
     let flow = if approved { Flow::SudoValidated } else { Flow::SudoRejected };
     let Some(url) = callback::target(&tenant.config, request.callback_url.as_deref(), flow) else { return Ok(()) };
     let new = NewDelivery {
@@ -205,9 +228,9 @@ async fn call_back(
 }
 
 /// The prompt goes away on the pairing's other devices; those that listen learn it at once.
-fn tell_others(app: &SharedApp, bearer: &Bearer, prompt: &Prompt, devices: Vec<PushTarget>) {
+fn tell_others(app: &SharedApp, bearer: &Bearer, prompt: &Prompt, others: Vec<PushTarget>) {
     let key = (bearer.tenant.tenant_id.clone(), bearer.device.pairing.relay_user_linked_id.clone());
-    for other in devices.into_iter().filter(|other| other.device_id != bearer.device.device_id) {
+    for other in others {
         let hint = Hint {
             kind: PushKind::ChallengeCancelled,
             subject_id: prompt.instruction_id.as_str().to_owned(),

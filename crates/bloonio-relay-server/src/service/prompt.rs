@@ -32,49 +32,64 @@ const ATTENTION_WINDOW: Duration = Duration::from_secs(600);
 /// # Errors
 /// `IDEMPOTENCY_CONFLICT`, `PAIRING_NOT_FOUND`, `NO_DEVICE`, `RATE_LIMITED`, `PUSH_NOT_DELIVERED`.
 pub async fn send(app: &SharedApp, tenant: &Tenant, challenge: AuthChallenge) -> Result<PushReceipt, ServiceError> {
-    let tenant_id = &tenant.tenant_id;
-    let instruction_id = challenge.instruction_id.clone();
-    let subject = Subject { tenant_id: tenant_id.clone(), kind: PushKind::AuthChallenge, id: instruction_id.clone() };
-    let request_sha256 = request_sha256(&challenge)?;
-    let (ttl, user) = (challenge.ttl_seconds.unwrap_or(DEFAULT_TTL), challenge.user_socket_hash.clone());
     let content = PromptContent { tenant_name: tenant.display_name().to_owned(), challenge };
-    let content_sealed = seal_prompt(app, tenant_id, &content)?;
+    let (tenant_id, id) = (&tenant.tenant_id, &content.challenge.instruction_id);
+    let subject = Subject { tenant_id: tenant_id.clone(), kind: PushKind::AuthChallenge, id: id.clone() };
+    // Sealed before the transaction: others wait for the writer.
+    let sealed = Sealed {
+        request_sha256: request_sha256(&content.challenge)?,
+        content_sealed: seal_prompt(app, tenant_id, &content)?,
+    };
+    if !store(app, &subject, &content.challenge, sealed).await? {
+        return receipt::again(app, &subject).await;
+    }
+    metrics::counter!(names::PROMPTS, "outcome" => "asked").increment(1);
+    info!(tenant.id = tenant_id.as_str(), instruction.id = short_hash(id), "a prompt was stored");
+    receipt::deliver(app, subject).await
+}
 
+struct Sealed {
+    request_sha256: [u8; 32],
+    content_sealed: Vec<u8>,
+}
+
+/// Prompt and pushes in one transaction; `false` means that the same request was stored before.
+async fn store(
+    app: &SharedApp,
+    subject: &Subject,
+    challenge: &AuthChallenge,
+    sealed: Sealed,
+) -> Result<bool, ServiceError> {
+    let (tenant_id, instruction_id) = (&subject.tenant_id, &subject.id);
     let mut tx = app.storage.begin().await?;
     let now = app.clock.now();
-    if let Some(earlier) = prompt::get(&mut *tx, tenant_id, &instruction_id).await? {
-        drop(tx);
-        return if earlier.request_sha256 == request_sha256 {
-            receipt::again(app, &subject).await
-        } else {
-            Err(ErrorCode::IdempotencyConflict.into())
-        };
+    if let Some(earlier) = prompt::get(&mut *tx, tenant_id, instruction_id).await? {
+        let same = earlier.request_sha256 == sealed.request_sha256;
+        return if same { Ok(false) } else { Err(ErrorCode::IdempotencyConflict.into()) };
     }
-    let pairing = pairing::of_user(&mut *tx, tenant_id, &user).await?.ok_or(ErrorCode::PairingNotFound)?;
-    let linked_id = &pairing.relay_user_linked_id;
-    let devices = device::targets(&mut *tx, tenant_id, linked_id).await?;
+    let pairing = pairing::of_user(&mut *tx, tenant_id, &challenge.user_socket_hash).await?;
+    let linked_id = pairing.ok_or(ErrorCode::PairingNotFound)?.relay_user_linked_id;
+    let devices = device::targets(&mut *tx, tenant_id, &linked_id).await?;
     if devices.is_empty() {
         return Err(ErrorCode::NoDevice.into());
     }
-    check_attention(&mut tx, tenant_id, linked_id, now).await?;
-    let expires_at = now.plus(Duration::from_secs(ttl.unsigned_abs()));
+    check_attention(&mut tx, tenant_id, &linked_id, now).await?;
+    let ttl = challenge.ttl_seconds.unwrap_or(DEFAULT_TTL).unsigned_abs();
     let new = NewPrompt {
-        instruction_id: &instruction_id,
-        relay_user_linked_id: linked_id,
-        request_sha256,
-        content_sealed,
+        instruction_id,
+        relay_user_linked_id: &linked_id,
+        request_sha256: sealed.request_sha256,
+        content_sealed: sealed.content_sealed,
         created_at: now,
-        expires_at,
+        expires_at: now.plus(Duration::from_secs(ttl)),
     };
     if !prompt::insert(&mut tx, tenant_id, &new).await? {
         // Cannot be: the row was not there, and this transaction is the only writer.
         return Err(ErrorCode::IdempotencyConflict.into());
     }
-    enqueue(app, &mut tx, &subject, expires_at, &devices, now).await?;
+    enqueue(app, &mut tx, subject, new.expires_at, &devices, now).await?;
     app.storage.commit(tx).await?;
-    metrics::counter!(names::PROMPTS, "outcome" => "asked").increment(1);
-    info!(tenant.id = tenant_id.as_str(), instruction.id = short_hash(&instruction_id), "a prompt was stored");
-    receipt::deliver(app, subject).await
+    Ok(true)
 }
 
 /// Writes the pushes of a subject, under the lease of this process.

@@ -32,14 +32,13 @@ pub struct Subject {
     pub id: InstructionId,
 }
 
-/// Makes the first attempts, keeps what they came to, and answers it. All of it goes on if the caller hangs up.
+/// Makes the first attempts, keeps what they came to, and answers it. A caller who hangs up does not stop it
+/// ([`crate::http::detach`]).
 ///
 /// # Errors
 /// [`ServiceError`]; `PUSH_NOT_DELIVERED` with the receipt if every attempt failed.
 pub async fn deliver(app: &SharedApp, subject: Subject) -> Result<PushReceipt, ServiceError> {
-    let work = first_receipt(SharedApp::clone(app), subject);
-    let receipt = app.tracker.spawn(work).await.map_err(|error| ServiceError::Internal(Box::new(error)))??;
-    answer(receipt)
+    answer(first_receipt(app, subject).await?)
 }
 
 /// Makes the first attempts of a message that nobody waits for: a withdrawal, or a notice of the relay's own.
@@ -55,11 +54,11 @@ pub fn push_unattended(app: &SharedApp, subject: Subject) {
     });
 }
 
-async fn first_receipt(app: SharedApp, subject: Subject) -> Result<PushReceipt, ServiceError> {
+async fn first_receipt(app: &SharedApp, subject: Subject) -> Result<PushReceipt, ServiceError> {
     let attempts = app.pusher.first_attempts(&subject.tenant_id, subject.kind, subject.id.as_str()).await?;
     if attempts.failed == 0 && attempts.fcm_message_ids.is_empty() {
         // Stream devices alone: their rows were final when they were committed, and say it all again at any time.
-        return from_rows(&app, &subject).await;
+        return from_rows(app, &subject).await;
     }
     let receipt = PushReceipt {
         instruction_id: subject.id.as_str().to_owned(),
