@@ -14,3 +14,12 @@ pub mod relay;
 pub mod stage;
 pub mod tenant;
 pub mod wait;
+
+/// The Rust code of the documents, compiled.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/src/guide-axum.md")]
+    struct GuideAxum;
+}

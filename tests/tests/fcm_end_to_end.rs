@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bloonio_demo::process::binary;
 use bloonio_tests::fcm::FcmEmulator;
 use bloonio_tests::fcm::fault::{Answer, Fault};
 use bloonio_tests::fcm::journal::{Seen, SendRequest, TokenVerdict, Verdict};
@@ -14,7 +15,9 @@ use bloonio_tests::wait;
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::device::Platform;
 use futures_util::future::join_all;
+use rstest::rstest;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 const USER: &str = "jane-0123456789";
 /// What a push must never tell: it is in every prompt and pairing of these tests.
@@ -35,8 +38,12 @@ impl Scene {
     }
 
     async fn set_with(emulator: FcmEmulator) -> Self {
+        Self::set_up(emulator, RelaySetup::default()).await
+    }
+
+    async fn set_up(emulator: FcmEmulator, setup: RelaySetup) -> Self {
         emulator.forbid(SECRETS);
-        let relay = RelaySetup::default()
+        let relay = setup
             .with("RELAY_FCM_CREDENTIALS", emulator.credentials_path().to_str().unwrap())
             .with("RELAY_FCM_ENDPOINT", emulator.endpoint())
             .with("RELAY_EXTRA_CA_FILE", emulator.ca_pem_path().to_str().unwrap())
@@ -127,7 +134,9 @@ async fn one_prompt_to_three_devices_is_three_valid_messages() {
         _ => None,
     });
     assert_eq!(texts(&answer.data()["fcm_message_ids"]), names.collect());
-    assert_eq!(scene.emulator.token_requests().len(), 1);
+    let again = scene.prompt(USER, "instruction-1").await;
+    assert_eq!(again.data(), answer.data());
+    assert_eq!((scene.prompts().len(), scene.emulator.token_requests().len()), (3, 1));
     scene.emulator.assert_no_misuse();
 }
 
@@ -313,6 +322,57 @@ async fn a_push_of_unknown_fate_is_sent_again_under_the_same_id() {
     })
     .await;
     scene.emulator.assert_no_misuse();
+}
+
+/// Neither what is asked, nor how a phone is reached, nor what opens FCM.
+#[tokio::test]
+async fn the_log_tells_no_address_no_token_and_no_content() {
+    let scene = Scene::set_up(FcmEmulator::start().await, RelaySetup::default().with("RUST_LOG", "debug")).await;
+    scene.three_phones().await;
+    scene.emulator.mark_unregistered("token-ios");
+    scene.emulator.fault_next_for("token-web", [Fault::Answer(Answer::html(502))]);
+    assert_eq!(counts(&scene.prompt(USER, "instruction-1").await), (1, 2));
+    let log = scene.relay.process.log();
+    assert!(log.contains("unregistered"), "there is a log: {log}");
+    let key = std::fs::read_to_string(scene.emulator.credentials_path()).unwrap();
+    let key: Value = serde_json::from_str(&key).unwrap();
+    let key = key["private_key"].as_str().unwrap().lines().nth(1).unwrap();
+    // Tokens begin with `ya29`, assertions with an encoded `{"`.
+    let untold =
+        ["token-android", "token-ios", "token-web", "ya29", "eyJ", key, "instruction-1", tenant_secret(&scene)];
+    for text in untold.iter().chain(&SECRETS) {
+        assert!(!log.contains(text), "the log tells {text}: {log}");
+    }
+}
+
+fn tenant_secret(scene: &Scene) -> &str {
+    scene.tenant.secret.expose()
+}
+
+/// A key file is read and checked at start, and its fault named without showing the key.
+#[rstest]
+#[case("private_key", json!("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"))]
+#[case("client_email", json!(null))]
+#[case("project_id", json!("../other"))]
+#[case("token_uri", json!("http://oauth2.example/token"))]
+#[tokio::test]
+async fn a_relay_does_not_start_with_a_bad_key_file(#[case] field: &str, #[case] value: Value) {
+    let emulator = FcmEmulator::start().await;
+    let mut file: Value = serde_json::from_slice(&std::fs::read(emulator.credentials_path()).unwrap()).unwrap();
+    file[field] = value;
+    let path = emulator.folder().join("bad.json");
+    std::fs::write(&path, file.to_string()).unwrap();
+    let mut relay = Command::new(binary("bloonio-relay-server").unwrap());
+    relay.arg("serve").env_clear().kill_on_drop(true);
+    relay
+        .env("RELAY_LISTEN", "127.0.0.1:0")
+        .env("RELAY_DATA_DIR", emulator.folder())
+        .env("RELAY_FCM_CREDENTIALS", path);
+    let output = tokio::time::timeout(wait::DEADLINE, relay.output()).await.expect("it ends").unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert!(errors.contains(field), "{errors}");
+    assert!(!errors.contains("PRIVATE KEY") && !errors.contains("c2VjcmV0"), "{errors}");
 }
 
 #[tokio::test]
