@@ -146,9 +146,11 @@ impl Apns {
     fn of(push: &Push) -> Self {
         let (push_type, priority, aps) = match push.kind {
             PushKind::AuthChallenge => {
-                ("alert", "10", alert("APPROVAL", "Approval needed", "Open the app to review it."))
+                ("alert", "10", alert("BLOONIO_APPROVAL", "Approval needed", "Open the app to review it."))
             }
-            PushKind::SecurityAlert => ("alert", "10", alert("NOTICE", "Security notice", "Open the app to read it.")),
+            PushKind::SecurityAlert => {
+                ("alert", "10", alert("BLOONIO_NOTICE", "Security notice", "Open the app to read it."))
+            }
             // Nothing to show, only something to take away. FCM refuses priority 10 without an alert.
             PushKind::ChallengeCancelled => ("background", "5", json!({"content-available": 1})),
         };
@@ -166,17 +168,18 @@ impl Apns {
     }
 }
 
-/// A visible alert of generic text: in the language of the phone where the app has the keys, else in English. The app's
-/// service extension (`mutable-content`) may put in what it has fetched.
-fn alert(key: &str, title: &str, body: &str) -> Value {
+/// A visible alert of generic text, in the language of the phone. The sentences are their own keys of localisation: iOS shows
+/// the key where the app has no translation of it. The app's service extension (`mutable-content`) may put in what it has
+/// fetched.
+fn alert(category: &str, title: &str, body: &str) -> Value {
     json!({
         "alert": {
             "title": title,
-            "title-loc-key": format!("BLOONIO_{key}_TITLE"),
+            "title-loc-key": title,
             "body": body,
-            "loc-key": format!("BLOONIO_{key}_BODY"),
+            "loc-key": body,
         },
-        "category": format!("BLOONIO_{key}"),
+        "category": category,
         "interruption-level": "time-sensitive",
         "mutable-content": 1,
     })
@@ -222,9 +225,14 @@ mod tests {
     }
 
     #[rstest]
-    #[case(PushKind::AuthChallenge, "BLOONIO_APPROVAL")]
-    #[case(PushKind::SecurityAlert, "BLOONIO_NOTICE")]
-    fn ios_gets_a_visible_generic_alert(#[case] kind: PushKind, #[case] key: &str) {
+    #[case(PushKind::AuthChallenge, "BLOONIO_APPROVAL", "Approval needed", "Open the app to review it.")]
+    #[case(PushKind::SecurityAlert, "BLOONIO_NOTICE", "Security notice", "Open the app to read it.")]
+    fn ios_gets_a_visible_generic_alert(
+        #[case] kind: PushKind,
+        #[case] category: &str,
+        #[case] title: &str,
+        #[case] body: &str,
+    ) {
         let message = written(&push(Platform::Ios, kind));
         assert_eq!(message["message"]["data"], data(kind.as_str()));
         let headers = json!({
@@ -235,9 +243,8 @@ mod tests {
         });
         assert_eq!(message["message"]["apns"]["headers"], headers);
         let aps = &message["message"]["apns"]["payload"]["aps"];
-        assert_eq!(aps["alert"]["loc-key"], format!("{key}_BODY"));
-        assert!(aps["alert"]["title"].is_string() && aps["alert"]["body"].is_string());
-        assert_eq!(aps["category"], key);
+        let alert = json!({"title": title, "title-loc-key": title, "body": body, "loc-key": body});
+        assert_eq!((&aps["alert"], &aps["category"]), (&alert, &json!(category)));
         assert_eq!(aps["interruption-level"], "time-sensitive");
         assert_eq!(aps["mutable-content"], 1);
     }
