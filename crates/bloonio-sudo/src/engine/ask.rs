@@ -13,7 +13,7 @@ use super::{SudoEngine, short_hash};
 use crate::client::RelayError;
 use crate::decision::{Decision, Refusal};
 use crate::fingerprint::Binding;
-use crate::instruction::{Ending, Instruction, Redemption, TokenHash};
+use crate::instruction::{Ending, Instruction, InstructionStatus, Redemption, TokenHash};
 use crate::policy::{Prompt, Worst};
 use crate::request::RequestView;
 use crate::store::{Created, ExpireOutcome, Limits, NewInstruction};
@@ -155,7 +155,7 @@ impl SudoEngine {
         let error = match self.inner.relay.send_auth_challenge(challenge).await {
             Ok(receipt) => {
                 tracing::info!(%instruction, delivered = receipt.delivered_count, "a prompt was sent");
-                self.watch_outcome(id);
+                self.delivered(id).await;
                 return Delivery::Sent;
             }
             Err(error) => error,
@@ -164,7 +164,7 @@ impl SudoEngine {
         let delivery = match (&error, error.code()) {
             // The prompt stands, and the phone finds it when it next looks.
             (_, Some(ErrorCode::PushNotDelivered)) => {
-                self.watch_outcome(id);
+                self.delivered(id).await;
                 return Delivery::Sent;
             }
             (_, Some(ErrorCode::PairingNotFound)) => Delivery::NotPaired,
@@ -180,6 +180,15 @@ impl SudoEngine {
             self.withdraw(id.clone());
         }
         delivery
+    }
+
+    /// A prompt is on the phone. If nobody waits for its answer any more, it goes again: a waiting request may have gone
+    /// away while the relay was being asked, and its withdrawal may have come there first.
+    async fn delivered(&self, id: &InstructionId) {
+        match self.inner.store.get(&self.inner.settings.tenant_id, id).await {
+            Ok(Some(instruction)) if instruction.status == InstructionStatus::Expired => self.withdraw(id.clone()),
+            _ => self.watch_outcome(id),
+        }
     }
 
     /// Ends an instruction in one atomic step. Whether it is over now by this step.

@@ -214,13 +214,13 @@ fn address(name: &str, text: &str, secure: bool) -> Result<Url, ConfigError> {
         return Err(wrong(url.as_str(), "must not hold a user or password"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong(text, "must have neither query nor fragment"));
+        return Err(wrong(shown, "must have neither query nor fragment"));
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if !secure || is_loopback(&url) => Ok(url),
-        "http" => Err(wrong(text, "must be https, or http to a loopback address")),
-        _ => Err(wrong(text, "must be an https URL")),
+        "http" => Err(wrong(shown, "must be https, or http to a loopback address")),
+        _ => Err(wrong(shown, "must be an https URL")),
     }
 }
 

@@ -1,0 +1,15 @@
+//! The engine through its public door: a recording relay, a manual clock, a store that can fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod attacks;
+mod attention;
+mod blocking;
+mod callback;
+mod fingerprint;
+mod flow;
+mod http_client;
+mod poll;
+mod settings;
+mod status;
+mod submit;
+mod support;
