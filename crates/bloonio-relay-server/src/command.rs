@@ -5,7 +5,7 @@ pub mod tenant;
 
 use clap::Subcommand;
 
-use crate::config::{Config, RelayArgs};
+use crate::config::{Config, RelayArgs, StoreArgs, StoreConfig};
 use crate::{http, serve, telemetry};
 
 /// A command.
@@ -17,7 +17,7 @@ pub enum Command {
     /// with RUST_LOG, default info). Every flag can be given as an environment variable.
     Serve(Box<RelayArgs>),
     /// Create the database, or bring it up to date, and end.
-    Migrate(Box<RelayArgs>),
+    Migrate(StoreArgs),
     /// Manage tenants directly in the database, without a running relay and without the admin key.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -34,9 +34,13 @@ impl Command {
     /// What went wrong, for the person at the terminal.
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Serve(args) => serve::serve(settings(*args)?).await,
+            Self::Serve(args) => {
+                let config = Config::from_args(*args)?;
+                telemetry::start_log(config.store.log_format);
+                serve::serve(config).await
+            }
             Self::Migrate(args) => {
-                let (storage, _master) = serve::open(&settings(*args)?).await?;
+                let (storage, _master) = serve::open(&store(args)?).await?;
                 storage.close().await;
                 Ok(())
             }
@@ -47,9 +51,9 @@ impl Command {
     }
 }
 
-/// Settings, with the log started as they say.
-pub(crate) fn settings(args: RelayArgs) -> anyhow::Result<Config> {
-    let config = Config::from_args(args)?;
+/// Settings of a command that opens the database, with the log started as they say.
+pub(crate) fn store(args: StoreArgs) -> anyhow::Result<StoreConfig> {
+    let config = StoreConfig::from_args(args)?;
     telemetry::start_log(config.log_format);
     Ok(config)
 }

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::net::guard::GuardPolicy;
-pub use args::{LogFormat, RelayArgs};
+pub use args::{CallbackArgs, LogFormat, RelayArgs, StoreArgs};
 
 /// An admin key shorter than this refuses to start (SECURITY, "Outbound and operators").
 pub const MIN_ADMIN_KEY_BYTES: usize = 32;
@@ -67,6 +67,34 @@ impl ConfigError {
     }
 }
 
+/// Settings of whatever opens the database, checked.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Folder of the database and the master key.
+    pub data_dir: PathBuf,
+    /// Database, if it is not `relay.db` in the data folder.
+    pub database_url: Option<String>,
+    /// Master key in base64, if it is not kept in the data folder.
+    pub master_key: Option<Secret>,
+    /// Form of the log.
+    pub log_format: LogFormat,
+}
+
+impl StoreConfig {
+    /// Checks what the command line and the environment gave.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the first setting that cannot be used.
+    pub fn from_args(args: StoreArgs) -> Result<Self, ConfigError> {
+        Ok(Self {
+            data_dir: args.relay_data_dir,
+            database_url: args.relay_database_url.filter(|url| !url.is_empty()).map(database_url).transpose()?,
+            master_key: args.relay_master_key.filter(|key| !key.expose().is_empty()),
+            log_format: args.relay_log_format,
+        })
+    }
+}
+
 /// The relay's settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -74,14 +102,10 @@ pub struct Config {
     pub listen: String,
     /// Base address that devices and backends use, without trailing slash. Empty until [`Config::bound_to`], unless given.
     pub public_url: String,
-    /// Folder of the database and the master key.
-    pub data_dir: PathBuf,
-    /// Database, if it is not `relay.db` in the data folder.
-    pub database_url: Option<String>,
+    /// Where its truth and the key to it are.
+    pub store: StoreConfig,
     /// Keys that open the operator calls; empty: nobody may.
     pub admin_keys: Vec<Secret>,
-    /// Master key in base64, if it is not kept in the data folder.
-    pub master_key: Option<Secret>,
     /// Service account of the push service.
     pub fcm_credentials: Option<PathBuf>,
     /// Base address of the push service.
@@ -96,8 +120,6 @@ pub struct Config {
     pub admin_listen: Option<String>,
     /// Life of a pairing proof.
     pub pairing_proof_ttl: Duration,
-    /// Form of the log.
-    pub log_format: LogFormat,
 }
 
 impl Config {
@@ -119,21 +141,18 @@ impl Config {
                 .relay_public_url
                 .filter(|url| !url.is_empty())
                 .map_or(Ok(String::new()), |url| base_url(&url))?,
-            data_dir: args.relay_data_dir,
-            database_url: args.relay_database_url.filter(|url| !url.is_empty()).map(database_url).transpose()?,
+            store: StoreConfig::from_args(args.store)?,
             admin_keys,
-            master_key: args.relay_master_key.filter(|key| !key.expose().is_empty()),
             fcm_credentials: args.relay_fcm_credentials.filter(|path| !path.as_os_str().is_empty()),
             fcm_endpoint: endpoint("RELAY_FCM_ENDPOINT", &args.relay_fcm_endpoint)?,
             extra_ca_file: args.relay_extra_ca_file.filter(|path| !path.as_os_str().is_empty()),
             guard: GuardPolicy {
-                allow_private: args.relay_allow_private_callbacks,
+                allow_private: args.callbacks.relay_allow_private_callbacks,
                 extra_ports: listed(&args.relay_extra_callback_ports, port)?,
             },
             trusted_proxies: listed(&args.relay_trusted_proxies, network)?,
             admin_listen: args.relay_admin_listen.filter(|listen| !listen.is_empty()),
             pairing_proof_ttl: Duration::from_secs(args.pairing_proof_ttl_seconds),
-            log_format: args.relay_log_format,
         })
     }
 

@@ -9,7 +9,7 @@ use bloonio_wire::random::{Random, SystemRandom};
 use tokio::net::TcpListener;
 
 use crate::app::{App, AppParts};
-use crate::config::{Config, master_key};
+use crate::config::{Config, StoreConfig, master_key};
 use crate::http::{listener, router};
 use crate::net::client::{ExtraRoots, push_client};
 use crate::net::guard::Guard;
@@ -25,7 +25,7 @@ use crate::storage::Storage;
 ///
 /// # Errors
 /// An unusable folder, key or database, or a key that does not fit the database.
-pub async fn open(config: &Config) -> anyhow::Result<(Storage, MasterKey)> {
+pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, MasterKey)> {
     master_key::create_data_dir(&config.data_dir)?;
     let master = master_key::load(config, &SystemRandom)?;
     let storage = match &config.database_url {
@@ -48,7 +48,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let sender = push_sender(&config, &roots, &clock)?;
-    let (storage, master) = open(&config).await?;
+    let (storage, master) = open(&config.store).await?;
     let socket = bind("RELAY_LISTEN", &config.listen).await?;
     let address = socket.local_addr()?;
     let admin = match &config.admin_listen {

@@ -7,12 +7,12 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::config::RelayArgs;
+use crate::config::{CallbackArgs, StoreArgs};
 use crate::seal::Sealer;
 use crate::serve;
 use crate::service::error::ServiceError;
 use crate::service::tenant::{Registry, TenantStatus};
-use crate::telemetry;
+use crate::telemetry::AUDIT;
 
 /// What can be done to tenants. Answers are JSON on standard output.
 #[derive(Debug, Subcommand)]
@@ -44,7 +44,9 @@ pub struct ProvisionArgs {
     #[arg(long, value_name = "NAME")]
     pub branding_display_name: Option<String>,
     #[command(flatten)]
-    relay: Box<RelayArgs>,
+    callbacks: CallbackArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Which page.
@@ -57,7 +59,7 @@ pub struct ListArgs {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     pub offset: i64,
     #[command(flatten)]
-    relay: Box<RelayArgs>,
+    store: StoreArgs,
 }
 
 /// Which tenant.
@@ -66,7 +68,7 @@ pub struct OneTenant {
     /// `tnt_` and 32 hex digits.
     pub tenant_id: TenantId,
     #[command(flatten)]
-    relay: Box<RelayArgs>,
+    store: StoreArgs,
 }
 
 impl ProvisionArgs {
@@ -92,13 +94,16 @@ impl TenantCommand {
         match self {
             Self::Provision(args) => {
                 let fields = args.fields();
-                with_registry("provision", *args.relay, async |registry| registry.provision(&fields).await).await
+                let allow_http = args.callbacks.relay_allow_private_callbacks;
+                let provision =
+                    async |registry: Registry<'_>| Registry { allow_http, ..registry }.provision(&fields).await;
+                with_registry("provision", args.store, provision).await
             }
             Self::List(args) => {
-                with_registry("list", *args.relay, async |registry| registry.page(args.limit, args.offset).await).await
+                with_registry("list", args.store, async |registry| registry.page(args.limit, args.offset).await).await
             }
             Self::Rotate(args) => {
-                with_registry("rotate", *args.relay, async |registry| registry.rotate(&args.tenant_id).await).await
+                with_registry("rotate", args.store, async |registry| registry.rotate(&args.tenant_id).await).await
             }
             Self::Suspend(args) => set_status(args, TenantStatus::Suspended).await,
             Self::Reactivate(args) => set_status(args, TenantStatus::Active).await,
@@ -107,28 +112,30 @@ impl TenantCommand {
 }
 
 async fn set_status(args: OneTenant, status: TenantStatus) -> anyhow::Result<()> {
-    with_registry(status.as_str(), *args.relay, async |registry| registry.set_status(&args.tenant_id, status).await)
+    with_registry(status.as_str(), args.store, async |registry| registry.set_status(&args.tenant_id, status).await)
         .await
 }
 
 /// Opens the database, does the work, prints its answer as JSON, closes the database.
 async fn with_registry<T: Serialize>(
     operation: &'static str,
-    args: RelayArgs,
+    args: StoreArgs,
     work: impl AsyncFnOnce(Registry<'_>) -> Result<T, ServiceError>,
 ) -> anyhow::Result<()> {
-    let config = super::settings(args)?;
+    let config = super::store(args)?;
     let (storage, master) = serve::open(&config).await?;
     let registry = Registry {
         storage: &storage,
         sealer: &Sealer::new(&master),
         clock: &SystemClock,
         random: &SystemRandom,
-        allow_http: config.guard.allow_private,
+        allow_http: false,
     };
-    let done = work(registry).await;
-    tracing::info!(target: telemetry::AUDIT, operation, succeeded = done.is_ok(), "operator call from the command line");
+    let done = work(registry).await.and_then(|answer| Ok(serde_json::to_value(answer)?));
     storage.close().await;
+    let tenant = done.as_ref().ok().and_then(|answer| answer["tenant_id"].as_str()).unwrap_or_default();
+    let succeeded = done.is_ok();
+    tracing::info!(target: AUDIT, operation, tenant.id = tenant, succeeded, "operator call from the command line");
     let answer = done.map_err(|error| match error {
         ServiceError::Invalid(problems) => {
             let problems: Vec<_> = problems.iter().map(|p| format!("{} {}", p.field, p.problem)).collect();

@@ -18,6 +18,43 @@ pub enum LogFormat {
     Json,
 }
 
+/// Settings of whatever opens the database.
+#[derive(Debug, Clone, Args)]
+pub struct StoreArgs {
+    /// Folder of the database and the master key; created if missing.
+    #[arg(long, env = "RELAY_DATA_DIR", default_value = "./relay-data", value_name = "DIR")]
+    pub relay_data_dir: PathBuf,
+
+    /// Database, sqlite:// and a path [default: relay.db in the data folder].
+    #[arg(long, env = "RELAY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub relay_database_url: Option<String>,
+
+    /// Master key, 32 bytes in base64 [default: master.key in the data folder, made at the first start].
+    #[arg(long, env = "RELAY_MASTER_KEY", hide_env_values = true, value_name = "BASE64")]
+    pub relay_master_key: Option<Secret>,
+
+    /// Form of the log.
+    #[arg(long, env = "RELAY_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
+    pub relay_log_format: LogFormat,
+}
+
+/// What tenants may be told to use as an address.
+#[derive(Debug, Clone, Args)]
+pub struct CallbackArgs {
+    /// Let callbacks reach private addresses, http and any port.
+    #[arg(
+        long,
+        env = "RELAY_ALLOW_PRIVATE_CALLBACKS",
+        action = ArgAction::Set,
+        value_parser = truth,
+        default_value = "false",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        value_name = "BOOL"
+    )]
+    pub relay_allow_private_callbacks: bool,
+}
+
 /// Settings of the relay.
 #[derive(Debug, Clone, Args)]
 pub struct RelayArgs {
@@ -29,13 +66,8 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_PUBLIC_URL", value_name = "URL")]
     pub relay_public_url: Option<String>,
 
-    /// Folder of the database and the master key; created if missing.
-    #[arg(long, env = "RELAY_DATA_DIR", default_value = "./relay-data", value_name = "DIR")]
-    pub relay_data_dir: PathBuf,
-
-    /// Database [default: sqlite://<data dir>/relay.db].
-    #[arg(long, env = "RELAY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub relay_database_url: Option<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
 
     /// Key of the operator calls, at least 32 bytes; without it they answer 401. Prefer the variable: flags are visible to
     /// every user of the machine.
@@ -45,10 +77,6 @@ pub struct RelayArgs {
     /// A second key that is accepted too, while one replaces the other.
     #[arg(long, env = "RELAY_ADMIN_KEY_NEXT", hide_env_values = true, value_name = "KEY")]
     pub relay_admin_key_next: Option<Secret>,
-
-    /// Master key, 32 bytes in base64 [default: <data dir>/master.key, made at the first start].
-    #[arg(long, env = "RELAY_MASTER_KEY", hide_env_values = true, value_name = "BASE64")]
-    pub relay_master_key: Option<Secret>,
 
     /// Service-account JSON file of Firebase Cloud Messaging; without it only stream devices can be paired.
     #[arg(long, env = "RELAY_FCM_CREDENTIALS", value_parser = OsStringValueParser::new().map(PathBuf::from), value_name = "FILE")]
@@ -62,18 +90,8 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_EXTRA_CA_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from), value_name = "FILE")]
     pub relay_extra_ca_file: Option<PathBuf>,
 
-    /// Let callbacks reach private addresses, http and any port.
-    #[arg(
-        long,
-        env = "RELAY_ALLOW_PRIVATE_CALLBACKS",
-        action = ArgAction::Set,
-        value_parser = truth,
-        default_value = "false",
-        default_missing_value = "true",
-        num_args = 0..=1,
-        value_name = "BOOL"
-    )]
-    pub relay_allow_private_callbacks: bool,
+    #[command(flatten)]
+    pub callbacks: CallbackArgs,
 
     /// Ports besides 443 that callbacks may use, separated by commas.
     #[arg(long, env = "RELAY_EXTRA_CALLBACK_PORTS", value_delimiter = ',', value_name = "PORTS")]
@@ -96,10 +114,6 @@ pub struct RelayArgs {
         value_name = "SECONDS"
     )]
     pub pairing_proof_ttl_seconds: u64,
-
-    /// Form of the log.
-    #[arg(long, env = "RELAY_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
-    pub relay_log_format: LogFormat,
 
     /// Reserved.
     #[arg(long, env = "RELAY_REDIS_URL", hide = true, hide_env_values = true)]

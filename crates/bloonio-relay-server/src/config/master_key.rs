@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bloonio_wire::random::{Random, hex_token};
 
-use super::{Config, ConfigError};
+use super::{ConfigError, StoreConfig};
 use crate::seal::MasterKey;
 
 const FILE: &str = "master.key";
@@ -33,7 +33,7 @@ pub fn create_data_dir(path: &Path) -> Result<(), ConfigError> {
 /// # Errors
 /// [`ConfigError`] for a key that cannot be read or made. Never makes a second key beside an unreadable one: everything
 /// sealed under the first would be lost.
-pub fn load(config: &Config, random: &dyn Random) -> Result<MasterKey, ConfigError> {
+pub fn load(config: &StoreConfig, random: &dyn Random) -> Result<MasterKey, ConfigError> {
     if let Some(given) = &config.master_key {
         return MasterKey::from_base64(given.expose())
             .map_err(|error| ConfigError::invalid("RELAY_MASTER_KEY", error.to_string()));

@@ -18,7 +18,7 @@ fn config(flags: &[&str]) -> Result<Config, ConfigError> {
 fn the_defaults_are_those_of_the_protocol() {
     let config = config(&[]).unwrap();
     assert_eq!(config.listen, "127.0.0.1:8700");
-    assert_eq!(config.data_dir, PathBuf::from("./relay-data"));
+    assert_eq!(config.store.data_dir, PathBuf::from("./relay-data"));
     assert_eq!(config.pairing_proof_ttl, Duration::from_secs(300));
     assert_eq!(config.fcm_endpoint.as_str(), "https://fcm.googleapis.com/");
     assert!(!config.guard.allow_private && config.admin_keys.is_empty() && config.fcm_credentials.is_none());
@@ -57,7 +57,7 @@ fn the_master_key_is_made_once_and_for_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("a/b");
     master_key::create_data_dir(&data_dir).unwrap();
-    let config = Config { data_dir: data_dir.clone(), ..config(&[]).unwrap() };
+    let config = StoreConfig { data_dir: data_dir.clone(), ..config(&[]).unwrap().store };
     let first = master_key::load(&config, &SystemRandom).unwrap();
     let again = master_key::load(&config, &SystemRandom).unwrap();
     assert_eq!(first.to_base64(), again.to_base64());
@@ -78,7 +78,7 @@ fn a_broken_master_key_is_never_replaced(#[case] content: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");
     std::fs::write(&path, content).unwrap();
-    let config = Config { data_dir: folder.path().into(), ..config(&[]).unwrap() };
+    let config = StoreConfig { data_dir: folder.path().into(), ..config(&[]).unwrap().store };
     assert!(matches!(master_key::load(&config, &SystemRandom), Err(ConfigError::BadMasterKey { .. })));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
 }
