@@ -5,6 +5,7 @@ mod receiver;
 mod rig;
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bloonio_relay_server::net::client::{CallbackClient, ExtraRoots};
@@ -495,6 +496,47 @@ async fn a_suspended_tenants_callbacks_are_held_and_go_out_when_it_is_reactivate
     assert_eq!(rig.until_failed(&delivery, 1).await.next_at, rig.clock.now().plus(Duration::from_secs(1)));
 }
 
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn says(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text)
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_stored_is_stored_later_and_not_sent_again() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(200)).await);
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let fault = "CREATE TRIGGER fault BEFORE UPDATE ON deliveries WHEN NEW.state = 'acknowledged'
+                 BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    sqlx::query(fault).execute(rig.storage.writer()).await.unwrap();
+    let limits = OutboxLimits { poll: Duration::from_millis(5), ..OutboxLimits::default() };
+    let _running = start_with(&rig, allow_private(), limits);
+    until("a failure", || async { log.says("the outbox cannot be worked on") }).await;
+    sqlx::query("DROP TRIGGER fault").execute(rig.storage.writer()).await.unwrap();
+    let row = rig.until_state(&delivery, DeliveryState::Acknowledged).await;
+    assert_eq!((row.attempts, backend.journal().len()), (1, 1));
+    assert!(!log.says(tenant.secret.expose()));
+}
+
 #[tokio::test]
 async fn stopping_finishes_what_is_under_way() {
     let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Drip).await);
@@ -666,4 +708,24 @@ async fn nobody_handles_callbacks_without_the_admin_key(#[case] method: &str, #[
     let mut request = support::operator(method, path, "");
     request.headers_mut().insert(header::ADMIN_KEY, "x".repeat(40).parse().unwrap());
     relay.send(request).await.expect_error(401, "INVALID_ADMIN_KEY");
+}
+
+#[tokio::test]
+async fn what_waits_and_what_became_of_it_is_measured() {
+    let backend = Receiver::start(Behaviour::Status(410)).await;
+    let relay = relay_with(OutboxLimits::default()).await;
+    let bank = relay.provision("Bank").await;
+    decide(&bank, "instruction-1", &format!("http://{}", backend.address())).await;
+    let request = || {
+        let request = http::Request::get("/metrics").header(header::ADMIN_KEY, support::ADMIN_KEY);
+        request.body(axum::body::Body::empty()).unwrap()
+    };
+    until("a dead letter in the metrics", || async {
+        relay.send(request()).await.text.contains(r#"bloonio_callbacks_total{outcome="dead"}"#)
+    })
+    .await;
+    let metrics = relay.send(request()).await.text;
+    for gauge in ["bloonio_outbox_waiting ", "bloonio_outbox_oldest_seconds "] {
+        assert!(metrics.lines().any(|line| line.starts_with(gauge)), "{metrics}");
+    }
 }

@@ -60,7 +60,7 @@ mod tests {
     #[case::quick_failures(Duration::from_millis(3), &[0, 1, 2, 4, 8, 15, 30, 60, 180, 300, 420, 540])]
     #[case::no_time_at_all(Duration::ZERO, &[0, 1, 2, 4, 8, 15, 30, 60, 180, 300, 420, 540])]
     #[case::ten_second_timeouts(Duration::from_secs(10), &[0, 15, 30, 60, 180, 300, 420, 540])]
-    fn a_dead_receiver_is_tried_by_the_schedule(#[case] takes: Duration, #[case] want: &[u64]) {
+    fn a72_a_dead_receiver_is_tried_by_the_schedule(#[case] takes: Duration, #[case] want: &[u64]) {
         assert_eq!(attempts(at(600), takes), want);
     }
 
