@@ -273,3 +273,104 @@ impl Instruction {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Wait(u16),
+        Decide(bool),
+        Consume,
+        End,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            (0u16..400).prop_map(Step::Wait),
+            any::<bool>().prop_map(Step::Decide),
+            Just(Step::Consume),
+            Just(Step::End),
+        ];
+        prop::collection::vec(step, 0..12)
+    }
+
+    fn pending(now: Timestamp) -> Instruction {
+        Instruction {
+            instruction_id: InstructionId::parse("instruction-1").unwrap(),
+            user: UserSocketHash::parse("jane-0001").unwrap(),
+            initiator: InitiatorHash::from_bytes([1; 32]),
+            action: "transfer_funds".to_owned(),
+            custom_type: CustomType::LocalAuth,
+            fingerprint: Fingerprint::from_bytes([1; 32]),
+            golden_number: Some(42),
+            response_token: TokenHash::of("token-hush"),
+            challenge_digest: "digest-hush".to_owned(),
+            redemption: Redemption::ByKey,
+            shared: true,
+            created_at: now,
+            expires_at: now.plus(Duration::from_secs(180)),
+            execution_window: Duration::from_secs(60),
+            status: InstructionStatus::Pending,
+            decision: None,
+            ended: None,
+        }
+    }
+
+    fn may_follow(from: InstructionStatus, to: InstructionStatus) -> bool {
+        use InstructionStatus::{Consumed, Denied, Expired, Pending, Validated};
+        from == to || matches!((from, to), (Pending, Validated | Denied | Expired) | (Validated, Consumed | Expired))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_it_moves_only_along_its_arrows_and_is_used_at_most_once(steps in steps()) {
+            let mut now = Timestamp::from_secs(1_800_000_000);
+            let mut instruction = pending(now);
+            let claim = Claim {
+                initiator: instruction.initiator, fingerprint: instruction.fingerprint, redemption: Redemption::ByKey,
+            };
+            let mut used = 0;
+            for step in steps {
+                let before = instruction.clone();
+                match step {
+                    Step::Wait(seconds) => {
+                        now = now.plus(Duration::from_secs(seconds.into()));
+                        instruction.settle(now);
+                    }
+                    Step::Decide(approved) => {
+                        let verdict = Verdict { approved, device_id: None, webhook_id: None };
+                        let in_time = before.status == InstructionStatus::Pending && now < before.expires_at;
+                        prop_assert_eq!(instruction.decide(&verdict, now), in_time);
+                    }
+                    Step::Consume => {
+                        let good = before.status == InstructionStatus::Validated && now < before.good_until();
+                        prop_assert_eq!(instruction.consume(&claim, now).is_ok(), good);
+                        used += u32::from(good);
+                    }
+                    Step::End => {
+                        instruction.end(Ending::Abandoned, now);
+                        prop_assert!(instruction.status.is_final());
+                    }
+                }
+                prop_assert!(may_follow(before.status, instruction.status), "{:?} to {:?}", before, instruction);
+                if before.status.is_final() {
+                    prop_assert_eq!(&before, &instruction);
+                }
+                let approved = instruction.decision.as_ref().is_some_and(|decision| decision.verdict.approved);
+                prop_assert!(approved || instruction.status != InstructionStatus::Consumed);
+            }
+            prop_assert!(used <= 1);
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_key_number_or_digest() {
+        let shown = format!("{:?}", pending(Timestamp::from_secs(0)));
+        for secret in ["instruction-1", "42", "hush"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}
