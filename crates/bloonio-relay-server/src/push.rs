@@ -2,18 +2,21 @@
 //!
 //! | part | what it does |
 //! | --- | --- |
-//! | [`dispatch`] | the first attempt of every device, and what its outcome means for the row and the address |
-//! | [`worker`] | later attempts, and what a crash left behind |
+//! | [`dispatch`] | the first attempts of a prompt |
+//! | `worker` | later attempts, and what a crash left behind |
+//! | `attempt`, `brake`, `ledger` | one attempt, what its outcome means for the address, and writing it down |
 //! | [`fcm`] | FCM's client and its access tokens |
 //! | [`sender`] | the seam to FCM: [`PushSender`] |
 //! | [`stream`] | server-sent events, for devices without FCM |
 
-pub mod brake;
+mod attempt;
+mod brake;
 pub mod dispatch;
 pub mod fcm;
+mod ledger;
 pub mod sender;
 pub mod stream;
-pub mod worker;
+mod worker;
 
 use bloonio_wire::device::Platform;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId};

@@ -200,6 +200,9 @@ async fn one_prompt_to_three_devices_and_a_stream_is_three_messages() {
     assert_eq!(sent.data()["failed_count"], 0);
     assert_eq!(sent.data()["fcm_message_ids"].as_array().unwrap().len(), 3);
     let prompts: Vec<_> = service.sent().into_iter().filter(|push| push.kind == PushKind::AuthChallenge).collect();
+    for address in ["token-a", "token-b", "token-c"] {
+        assert_eq!(row(&relay, address, "instruction-1").await.0, "delivered");
+    }
     let mut addresses: Vec<_> = prompts.iter().map(|push| push.address.value().to_owned()).collect();
     addresses.sort();
     assert_eq!(addresses, ["token-a", "token-b", "token-c"]);

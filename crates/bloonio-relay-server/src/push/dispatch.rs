@@ -1,27 +1,25 @@
-//! One push to one device, and the first attempts of a prompt.
+//! The first attempts of a prompt: all devices at once, and an answer when they are over.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bloonio_wire::clock::{Clock, Timestamp};
 use bloonio_wire::id::{RelayUserLinkedId, TenantId};
-use bloonio_wire::random::{Random, RandomError, hex_token, uniform};
+use bloonio_wire::random::{Random, RandomError, hex_token};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, warn};
 
 use super::brake::Brake;
-use super::fcm::schedule::next_attempt;
+use super::ledger::Ledger;
 use super::stream::{Hint, StreamEvent};
-use super::{AddressVerdict, Push, PushAddress, PushFailure, PushKind, PushOutcome, PushSender, Retry, worker};
+use super::{PushAddress, PushKind, PushSender, worker};
 use crate::hub::Hub;
 use crate::service::error::ServiceError;
+use crate::storage::Storage;
 use crate::storage::delivery::Lease;
 use crate::storage::push::status::PushState;
-use crate::storage::push::{self, PushJob, Retirement, Settlement};
-use crate::storage::{Storage, StorageError};
-use crate::telemetry::metrics::FCM_SENDS;
+use crate::storage::push::{self, PushJob};
 
 /// Addresses shown of those that failed.
 const SAMPLE: usize = 5;
@@ -79,7 +77,8 @@ pub(super) struct Inner {
     pub(super) parts: PusherParts,
     pub(super) wake: Notify,
     pub(super) started_at: Timestamp,
-    brake: Brake,
+    pub(super) brake: Brake,
+    pub(super) ledger: Ledger,
 }
 
 /// Sends pushes. Cheap to clone.
@@ -119,8 +118,8 @@ impl FirstAttempts {
 impl Pusher {
     /// A pusher; its later attempts rest until [`Pusher::run`] is driven.
     pub fn new(parts: PusherParts) -> Self {
-        let started_at = parts.clock.now();
-        Self { inner: Arc::new(Inner { parts, wake: Notify::new(), started_at, brake: Brake::default() }) }
+        let (started_at, ledger) = (parts.clock.now(), Ledger::new(parts.storage.clone()));
+        Self { inner: Arc::new(Inner { parts, wake: Notify::new(), started_at, brake: Brake::default(), ledger }) }
     }
 
     /// Whether devices with an FCM address can be reached at all.
@@ -210,96 +209,4 @@ impl Inner {
         });
         self.parts.streams.wake(&(job.tenant_id.clone(), job.relay_user_linked_id.clone()), event);
     }
-
-    /// One attempt, from the send to the row: answers the push service's name of the message if it was accepted.
-    pub(super) async fn attempt(&self, job: &PushJob) -> Option<String> {
-        let outcome = match &job.address {
-            None => gave_up("no_address"),
-            Some(address) => self.send(job, address).await,
-        };
-        let now = self.parts.clock.now();
-        let (settlement, error) = match &outcome {
-            PushOutcome::Accepted { message_id } => (Settlement::Delivered(message_id.clone()), None),
-            PushOutcome::Failed(failure) => {
-                let next = self.next_attempt(job, now, failure.retry);
-                (next.map_or(Settlement::Failed, Settlement::Due), Some(failure.error))
-            }
-        };
-        metrics::counter!(FCM_SENDS, "outcome" => error.unwrap_or("accepted")).increment(1);
-        debug!(tenant.id = job.tenant_id.as_str(), push.outcome = error.unwrap_or("accepted"), "a push was attempted");
-        if let Err(failure) = self.judge_address(job, &outcome).await {
-            error!(error = &failure as &dyn std::error::Error, "a verdict on an address could not be stored");
-        }
-        match push::settle(&self.parts.storage, job, &settlement, error, now).await {
-            Ok(true) if matches!(settlement, Settlement::Due(_)) => self.wake.notify_one(),
-            Ok(true) => (),
-            Ok(false) => warn!("the lease of a push was lost before its end"),
-            // The lease lapses, and the push goes out again.
-            Err(failure) => error!(error = &failure as &dyn std::error::Error, "a push's outcome could not be stored"),
-        }
-        match outcome {
-            PushOutcome::Accepted { message_id } => Some(message_id),
-            PushOutcome::Failed(_) => None,
-        }
-    }
-
-    fn next_attempt(&self, job: &PushJob, now: Timestamp, retry: Retry) -> Option<Timestamp> {
-        let not_before = match retry {
-            Retry::Never => return None,
-            Retry::Backoff => None,
-            Retry::NotBefore(pause) => Some(pause),
-        };
-        // Messages that failed together must not come back together; without randomness they do, which is no danger.
-        let thousandths = uniform(self.parts.random.as_ref(), 800, 1200).unwrap_or(1000);
-        let attempts = u32::try_from(job.attempts).unwrap_or(u32::MAX);
-        let pause = next_attempt(attempts, now, job.expires_at, not_before, f64::from(thousandths) / 1000.0)?;
-        Some(now.plus(pause))
-    }
-
-    async fn send(&self, job: &PushJob, address: &PushAddress) -> PushOutcome {
-        let Some(sender) = &self.parts.sender else { return gave_up("push_not_configured") };
-        let push = Push {
-            tenant_id: job.tenant_id.clone(),
-            kind: job.kind,
-            subject_id: job.subject_id.clone(),
-            expires_at: job.expires_at,
-            platform: job.platform,
-            address: address.clone(),
-        };
-        match tokio::time::timeout(self.parts.limits.attempt_timeout, sender.send(&push)).await {
-            Ok(outcome) => outcome,
-            Err(_) => failed("timeout", Retry::Backoff),
-        }
-    }
-
-    async fn judge_address(&self, job: &PushJob, outcome: &PushOutcome) -> Result<(), StorageError> {
-        let Some(address) = &job.address else { return Ok(()) };
-        let (retirement, reason) = match outcome {
-            PushOutcome::Failed(PushFailure { address: AddressVerdict::Dead, error, .. }) => {
-                (Some(Retirement::Dead), *error)
-            }
-            PushOutcome::Failed(PushFailure { address: AddressVerdict::Quarantine, error, .. }) => {
-                (Some(Retirement::Quarantined), *error)
-            }
-            _ => (None, ""),
-        };
-        let now = self.parts.clock.now();
-        let believed = self.brake.believes(now, retirement.is_some());
-        let Some(retirement) = retirement else { return Ok(()) };
-        if !believed {
-            error!(reason, "too many addresses are refused at once; none is retired until somebody has looked");
-            return Ok(());
-        }
-        let to = (retirement, reason);
-        push::retire_address(&self.parts.storage, &job.tenant_id, &job.device_id, address, to, now).await?;
-        Ok(())
-    }
-}
-
-fn gave_up(error: &'static str) -> PushOutcome {
-    failed(error, Retry::Never)
-}
-
-fn failed(error: &'static str, retry: Retry) -> PushOutcome {
-    PushOutcome::Failed(PushFailure { error, address: AddressVerdict::Keep, retry })
 }

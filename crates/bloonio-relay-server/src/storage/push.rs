@@ -214,7 +214,7 @@ pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32)
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn settle(
-    storage: &Storage,
+    tx: &mut Tx,
     job: &PushJob,
     settlement: &Settlement,
     error: Option<&str>,
@@ -242,7 +242,7 @@ pub async fn settle(
     .bind(message_id)
     .bind(error)
     .bind(now.as_millis())
-    .execute(storage.writer())
+    .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -253,7 +253,7 @@ pub async fn settle(
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn retire_address(
-    storage: &Storage,
+    tx: &mut Tx,
     tenant: &TenantId,
     device: &DeviceId,
     address: &PushAddress,
@@ -275,7 +275,7 @@ pub async fn retire_address(
     .bind(state)
     .bind(to.1)
     .bind(now.as_millis())
-    .execute(storage.writer())
+    .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }

@@ -1,0 +1,103 @@
+//! One attempt of one push: what is sent, and what its outcome means for the row and for the address (PUSH.md 1.5, 1.6).
+
+use bloonio_wire::clock::Timestamp;
+use bloonio_wire::random::uniform;
+use tracing::{debug, error};
+
+use super::dispatch::Inner;
+use super::fcm::schedule::next_attempt;
+use super::ledger::Record;
+use super::{AddressVerdict, Push, PushAddress, PushFailure, PushOutcome, Retry};
+use crate::storage::push::{PushJob, Retirement, Settlement};
+use crate::telemetry::metrics::FCM_SENDS;
+
+impl Inner {
+    /// One attempt, from the send to the row: answers the push service's name of the message if it was accepted.
+    pub(super) async fn attempt(&self, job: &PushJob) -> Option<String> {
+        let outcome = match &job.address {
+            None => gave_up("no_address"),
+            Some(address) => self.send(job, address).await,
+        };
+        let now = self.parts.clock.now();
+        let (settlement, error) = match &outcome {
+            PushOutcome::Accepted { message_id } => (Settlement::Delivered(message_id.clone()), None),
+            PushOutcome::Failed(failure) => {
+                let next = self.next_attempt(job, now, failure.retry);
+                (next.map_or(Settlement::Failed, Settlement::Due), Some(failure.error))
+            }
+        };
+        metrics::counter!(FCM_SENDS, "outcome" => error.unwrap_or("accepted")).increment(1);
+        debug!(tenant.id = job.tenant_id.as_str(), push.outcome = error.unwrap_or("accepted"), "a push was attempted");
+        let comes_again = matches!(settlement, Settlement::Due(_));
+        let retirement = self.believed_verdict(job, &outcome, now);
+        self.ledger.record(Record { job: job.clone(), settlement, error, retirement, at: now }).await;
+        if comes_again {
+            self.wake.notify_one();
+        }
+        match outcome {
+            PushOutcome::Accepted { message_id } => Some(message_id),
+            PushOutcome::Failed(_) => None,
+        }
+    }
+
+    async fn send(&self, job: &PushJob, address: &PushAddress) -> PushOutcome {
+        let Some(sender) = &self.parts.sender else { return gave_up("push_not_configured") };
+        let push = Push {
+            tenant_id: job.tenant_id.clone(),
+            kind: job.kind,
+            subject_id: job.subject_id.clone(),
+            expires_at: job.expires_at,
+            platform: job.platform,
+            address: address.clone(),
+        };
+        match tokio::time::timeout(self.parts.limits.attempt_timeout, sender.send(&push)).await {
+            Ok(outcome) => outcome,
+            Err(_) => failed("timeout", Retry::Backoff),
+        }
+    }
+
+    fn next_attempt(&self, job: &PushJob, now: Timestamp, retry: Retry) -> Option<Timestamp> {
+        let not_before = match retry {
+            Retry::Never => return None,
+            Retry::Backoff => None,
+            Retry::NotBefore(pause) => Some(pause),
+        };
+        // Messages that failed together must not come back together; without randomness they do, which is no danger.
+        let thousandths = uniform(self.parts.random.as_ref(), 800, 1200).unwrap_or(1000);
+        let attempts = u32::try_from(job.attempts).unwrap_or(u32::MAX);
+        let pause = next_attempt(attempts, now, job.expires_at, not_before, f64::from(thousandths) / 1000.0)?;
+        Some(now.plus(pause))
+    }
+
+    /// What becomes of the address, with the reason; nothing while too many verdicts come at once.
+    fn believed_verdict(
+        &self,
+        job: &PushJob,
+        outcome: &PushOutcome,
+        now: Timestamp,
+    ) -> Option<(Retirement, &'static str)> {
+        // Where nothing was sent, nothing was learnt.
+        job.address.as_ref()?;
+        let retirement = match outcome {
+            PushOutcome::Failed(PushFailure { address, error, .. }) => match address {
+                AddressVerdict::Keep => None,
+                AddressVerdict::Dead => Some((Retirement::Dead, *error)),
+                AddressVerdict::Quarantine => Some((Retirement::Quarantined, *error)),
+            },
+            PushOutcome::Accepted { .. } => None,
+        };
+        if !self.brake.believes(now, retirement.is_some()) && retirement.is_some() {
+            error!("too many addresses are refused at once; none is retired until somebody has looked");
+            return None;
+        }
+        retirement
+    }
+}
+
+fn gave_up(error: &'static str) -> PushOutcome {
+    failed(error, Retry::Never)
+}
+
+fn failed(error: &'static str, retry: Retry) -> PushOutcome {
+    PushOutcome::Failed(PushFailure { error, address: AddressVerdict::Keep, retry })
+}
