@@ -27,16 +27,27 @@ use crate::storage::Storage;
 /// An unusable folder, key or database, or a key that does not fit the database.
 pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, MasterKey)> {
     master_key::create_data_dir(&config.data_dir)?;
-    let master = master_key::load(config, &SystemRandom)?;
+    let kept = master_key::load(config)?;
     let storage = match &config.database_url {
         Some(url) => Storage::open(url).await,
         None => Storage::open_file(&config.data_dir.join("relay.db")).await,
     };
     let storage = storage.context("cannot open the database")?;
     storage.migrate().await.context("cannot bring the database up to date")?;
-    let fits = storage.opens_with(&Sealer::new(&master)).await?;
-    ensure!(fits, "the master key does not open this database; use the one that it was made with");
-    Ok((storage, master))
+    if let Some(master) = kept {
+        let fits = storage.opens_with(&Sealer::new(&master)).await?;
+        ensure!(fits, "the master key does not open this database; use the one that it was made with");
+        return Ok((storage, master));
+    }
+    // A fresh key opens only what nothing was sealed in yet. Beside a database whose key is lost it would be of no use,
+    // and hide that the file must be restored.
+    let fresh = MasterKey::draw(&SystemRandom)?;
+    let first_start = storage.opens_with(&Sealer::new(&fresh)).await?;
+    ensure!(
+        first_start,
+        "there is no master key, and this database was made with one; restore master.key from its backup"
+    );
+    Ok((storage, master_key::keep(config, fresh, &SystemRandom)?))
 }
 
 /// Runs a relay until SIGTERM or SIGINT.

@@ -247,6 +247,22 @@ fn a_foreign_master_key_is_refused_and_the_right_one_still_fits() {
     assert!(run(&["migrate", "--relay-data-dir", data]).status.success());
 }
 
+#[test]
+fn a_lost_master_key_is_named_and_no_new_one_takes_its_place() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    assert!(run(&["tenant", "provision", "Bank", "--relay-data-dir", data]).status.success());
+    let key = folder.path().join("master.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let refused = run(&["migrate", "--relay-data-dir", data]);
+    assert!(!refused.status.success());
+    assert!(complaint(&refused).contains("restore master.key from its backup"), "{}", complaint(&refused));
+    assert!(!key.exists());
+    std::fs::write(&key, kept).unwrap();
+    assert!(run(&["migrate", "--relay-data-dir", data]).status.success());
+}
+
 fn tenant(folder: &Path, arguments: &[&str]) -> Value {
     let data = folder.to_str().unwrap();
     let arguments = [&["tenant"], arguments, &["--relay-data-dir", data]].concat();

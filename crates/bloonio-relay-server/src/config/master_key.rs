@@ -28,21 +28,14 @@ pub fn create_data_dir(path: &Path) -> Result<(), ConfigError> {
     builder.create(path).map_err(file_error("cannot create the data folder", path))
 }
 
-/// The master key of the settings, or of the data folder, where it is made at the first start.
+/// The master key of the settings, or of the data folder; `None` before the first start, and where the file was lost.
 ///
 /// # Errors
-/// [`ConfigError`] for a key that cannot be read or made. Never makes a second key beside an unreadable one: everything
-/// sealed under the first would be lost.
-pub fn load(config: &StoreConfig, random: &dyn Random) -> Result<MasterKey, ConfigError> {
-    if let Some(given) = &config.master_key {
-        return MasterKey::from_base64(given.expose())
-            .map_err(|error| ConfigError::invalid("RELAY_MASTER_KEY", error.to_string()));
-    }
-    let path = config.data_dir.join(FILE);
-    match read(&path)? {
-        Some(key) => Ok(key),
-        None => make(&path, random),
-    }
+/// [`ConfigError`] for a key that cannot be read.
+pub fn load(config: &StoreConfig) -> Result<Option<MasterKey>, ConfigError> {
+    let Some(given) = &config.master_key else { return read(&config.data_dir.join(FILE)) };
+    let key = MasterKey::from_base64(given.expose());
+    key.map(Some).map_err(|error| ConfigError::invalid("RELAY_MASTER_KEY", error.to_string()))
 }
 
 fn read(path: &Path) -> Result<Option<MasterKey>, ConfigError> {
@@ -58,8 +51,13 @@ fn read(path: &Path) -> Result<Option<MasterKey>, ConfigError> {
     }
 }
 
-fn make(path: &Path, random: &dyn Random) -> Result<MasterKey, ConfigError> {
-    let key = MasterKey::draw(random)?;
+/// Keeps a fresh key in the data folder, and gives the one that is kept there from now on.
+///
+/// # Errors
+/// [`ConfigError`] for a key that cannot be written. Never replaces one that is there: everything sealed under it would
+/// be lost.
+pub fn keep(config: &StoreConfig, key: MasterKey, random: &dyn Random) -> Result<MasterKey, ConfigError> {
+    let path = &config.data_dir.join(FILE);
     // Written under another name and then linked: a crash leaves no half key, and of two relays that start at once on one
     // folder the second takes the first one's.
     let draft = path.with_extension(hex_token::<8>(random).map_err(crate::seal::SealError::from)?);

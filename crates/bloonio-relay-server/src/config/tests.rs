@@ -1,4 +1,5 @@
 use super::*;
+use crate::seal::MasterKey;
 use bloonio_wire::random::SystemRandom;
 use clap::Parser;
 use rstest::rstest;
@@ -58,9 +59,12 @@ fn the_master_key_is_made_once_and_for_its_owner_alone() {
     let data_dir = folder.path().join("a/b");
     master_key::create_data_dir(&data_dir).unwrap();
     let config = StoreConfig { data_dir: data_dir.clone(), ..config(&[]).unwrap().store };
-    let first = master_key::load(&config, &SystemRandom).unwrap();
-    let again = master_key::load(&config, &SystemRandom).unwrap();
-    assert_eq!(first.to_base64(), again.to_base64());
+    assert!(master_key::load(&config).unwrap().is_none());
+    let fresh = || MasterKey::draw(&SystemRandom).unwrap();
+    let first = master_key::keep(&config, fresh(), &SystemRandom).unwrap();
+    let later = master_key::keep(&config, fresh(), &SystemRandom).unwrap();
+    let again = master_key::load(&config).unwrap().unwrap();
+    assert_eq!((later.to_base64(), again.to_base64()), (first.to_base64(), first.to_base64()));
     assert_eq!(std::fs::read_dir(&data_dir).unwrap().count(), 1);
     #[cfg(unix)]
     {
@@ -79,6 +83,6 @@ fn a_broken_master_key_is_never_replaced(#[case] content: &str) {
     let path = folder.path().join("master.key");
     std::fs::write(&path, content).unwrap();
     let config = StoreConfig { data_dir: folder.path().into(), ..config(&[]).unwrap().store };
-    assert!(matches!(master_key::load(&config, &SystemRandom), Err(ConfigError::BadMasterKey { .. })));
+    assert!(matches!(master_key::load(&config), Err(ConfigError::BadMasterKey { .. })));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
 }

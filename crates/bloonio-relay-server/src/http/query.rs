@@ -122,10 +122,11 @@ impl QueryReader {
     /// An optional whole number in `range`.
     pub fn optional_integer(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
         let text = self.value(name)?;
-        let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        let whole = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<i64>() {
-            Ok(number) if plain && range.contains(&number) => return Some(number),
-            _ if plain => self.problem(name, format!("must be between {} and {}", range.start(), range.end())),
+            Ok(number) if whole && digits == text && range.contains(&number) => return Some(number),
+            _ if whole => self.problem(name, format!("must be between {} and {}", range.start(), range.end())),
             _ => self.problem(name, "must be a whole number"),
         }
         None
@@ -186,9 +187,10 @@ mod tests {
 
     #[test]
     fn every_broken_rule_is_named() {
-        let mut reader = reader("limit=0&offset=-1&twice=1&twice=2&huge=99999999999999999999&empty=");
+        let mut reader = reader("limit=0&offset=-1&signed=%2B1&twice=1&twice=2&huge=99999999999999999999&empty=");
         reader.optional_integer("limit", 1..=200);
         reader.optional_integer("offset", 0..=9);
+        reader.optional_integer("signed", 0..=9);
         reader.optional_integer("twice", 0..=9);
         reader.optional_integer("huge", 0..=9);
         reader.id::<TenantId>("empty");
@@ -199,7 +201,8 @@ mod tests {
             found,
             [
                 ("limit", "must be between 1 and 200"),
-                ("offset", "must be a whole number"),
+                ("offset", "must be between 0 and 9"),
+                ("signed", "must be a whole number"),
                 ("twice", "must be given once"),
                 ("huge", "must be between 0 and 9"),
                 ("empty", "is required"),
