@@ -18,12 +18,13 @@ use bloonio_wire::secret::Secret;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, Response};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{Outcome, RelayClient, RelayError, SecurityAlert};
+use crate::engine::Event;
 use crate::error::BuildError;
 use crate::settings::RelaySettings;
 
@@ -203,8 +204,12 @@ fn outcome_of(data: Value, asked: &InstructionId) -> Result<Outcome, RelayError>
         Some("expired") => Ok(Outcome::Expired),
         Some("cancelled") => Ok(Outcome::Cancelled),
         Some("decided") => {
-            let event = serde_json::from_value(data).map_err(|_| RelayError::Unreadable("its event is incomplete"))?;
-            Ok(Outcome::Decided(Box::new(event)))
+            let incomplete = |_| RelayError::Unreadable("its event is incomplete");
+            // What `outcome` and `event_id` say is checked here: the event that is handed on has neither.
+            if !Event::deserialize(&data).map_err(incomplete)?.is_coherent() {
+                return Err(RelayError::Unreadable("its event contradicts itself"));
+            }
+            Ok(Outcome::Decided(Box::new(serde_json::from_value(data).map_err(incomplete)?)))
         }
         _ => Err(RelayError::Unreadable("its status is unknown")),
     }

@@ -21,6 +21,10 @@ use crate::store::{Created, ExpireOutcome, Limits, NewInstruction};
 /// The relay takes no shorter prompts.
 const SHORTEST_TTL: Duration = Duration::from_secs(10);
 
+/// There are ninety golden numbers, and each open prompt of a user has another one: beside so many there is no further one
+/// of that type.
+const MOST_BESIDE_GOLDEN: usize = 50;
+
 /// What became of a prompt on its way to the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivery {
@@ -46,7 +50,7 @@ impl SudoEngine {
         let (new, challenge) = self.draft(asked, prompt).map_err(|error| misconfigured(asked.requirement, &error))?;
         let limits = Limits {
             per_initiator: self.inner.settings.max_pending_per_initiator,
-            per_user: self.inner.settings.max_pending_per_user,
+            per_user: self.most_open(asked.requirement.custom_type),
         };
         match self.inner.store.create(&self.inner.settings.tenant_id, new, limits).await {
             Ok(Created::New(instruction)) if asked.requirement.blocking => {
@@ -128,11 +132,17 @@ impl SudoEngine {
         Ok((new, challenge))
     }
 
+    /// How many prompts a user may have open when another one is asked for.
+    fn most_open(&self, custom_type: CustomType) -> usize {
+        let configured = self.inner.settings.max_pending_per_user;
+        if custom_type == CustomType::GoldenNumber { configured.min(MOST_BESIDE_GOLDEN) } else { configured }
+    }
+
     /// Distinct numbers in random order, one more than the user may have open: the store takes the first free one, which
     /// so is uniform among those that none of his prompts has.
     fn golden_candidates(&self) -> Result<Vec<u32>, RandomError> {
         let mut numbers = Vec::new();
-        while numbers.len() <= self.inner.settings.max_pending_per_user {
+        while numbers.len() <= self.most_open(CustomType::GoldenNumber) {
             let number = uniform(self.inner.random.as_ref(), 10, 99)?;
             if !numbers.contains(&number) {
                 numbers.push(number);

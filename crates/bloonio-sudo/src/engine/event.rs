@@ -54,7 +54,7 @@ impl EventRefusal {
 
 impl Event {
     /// Whether what the event says of itself agrees.
-    fn is_coherent(&self) -> bool {
+    pub(crate) fn is_coherent(&self) -> bool {
         let outcome = match self.outcome.as_deref() {
             None => true,
             Some("validated") => self.approved,

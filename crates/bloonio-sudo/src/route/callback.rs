@@ -6,6 +6,7 @@ use bloonio_wire::code::ErrorCode;
 use bloonio_wire::id::TenantId;
 use bloonio_wire::sign::{self, Signature, SignatureError};
 use bloonio_wire::{header, webhook};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::pairing::PairingBody;
@@ -51,8 +52,9 @@ impl SudoEngine {
     }
 
     async fn take_decision(&self, body: &[u8], flow: Option<Flow>, webhook_id: Option<String>) -> Reply {
-        let Ok(event) = serde_json::from_slice::<Event>(body) else {
-            return Reply::error(ErrorCode::MalformedRequest);
+        let event = match read::<Event>(body) {
+            Ok(event) => event,
+            Err(code) => return Reply::error(code),
         };
         let agrees = match flow {
             Some(Flow::SudoValidated) => event.approved,
@@ -75,8 +77,9 @@ impl SudoEngine {
     }
 
     fn take_pairing(&self, body: &[u8], flow: Flow) -> Reply {
-        let Ok(pairing) = serde_json::from_slice::<PairingBody>(body) else {
-            return Reply::error(ErrorCode::MalformedRequest);
+        let pairing = match read::<PairingBody>(body) {
+            Ok(pairing) => pairing,
+            Err(code) => return Reply::error(code),
         };
         if pairing.tenant_id.as_ref().is_some_and(|tenant| tenant != self.settings().tenant_id()) {
             return Reply::error(ErrorCode::Forbidden);
@@ -109,6 +112,12 @@ impl SudoEngine {
         }
         Ok(Authentic { tenant: TenantId::parse(tenant).ok(), webhook_id })
     }
+}
+
+/// Reads a body whole: from bytes, serde_json passes over what is no UTF-8 in the fields that it skips.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorCode> {
+    let text = std::str::from_utf8(body).map_err(|_| ErrorCode::MalformedRequest)?;
+    serde_json::from_str(text).map_err(|_| ErrorCode::MalformedRequest)
 }
 
 fn acknowledged() -> Reply {

@@ -79,7 +79,7 @@ impl Submission {
         let approved = reader.boolean("approved");
         let custom_type = reader.parsed("custom_type");
         let selected_number = reader.optional_integer("selected_number", i64::MIN..=i64::MAX);
-        let response_token = reader.optional_text("response_token", 1..=512);
+        let response_token = reader.optional_text("response_token", 0..=512);
         reader.optional_text("totp_code", 1..=16);
         reader.optional_text("signature", 1..=512);
         reader.optional_text("reason", 0..=1024);

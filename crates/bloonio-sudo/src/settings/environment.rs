@@ -96,9 +96,8 @@ fn numbers(lookup: Lookup<'_>, settings: &mut RelaySettings) -> Result<(), Confi
     seconds(lookup, "BLOCK_TIMEOUT_SECONDS", 1..=600, &mut settings.block_timeout)?;
     seconds(lookup, "EXECUTION_WINDOW_SECONDS", 1..=86_400, &mut settings.execution_window)?;
     count(lookup, "MAX_BODY_BYTES", 1..=1 << 30, &mut settings.max_body_bytes)?;
-    // Ninety golden numbers, each prompt of a user another one.
-    count(lookup, "MAX_PENDING_PER_USER", 1..=50, &mut settings.max_pending_per_user)?;
-    count(lookup, "MAX_PENDING_PER_INITIATOR", 1..=50, &mut settings.max_pending_per_initiator)
+    count(lookup, "MAX_PENDING_PER_USER", 1..=1_000, &mut settings.max_pending_per_user)?;
+    count(lookup, "MAX_PENDING_PER_INITIATOR", 1..=1_000, &mut settings.max_pending_per_initiator)
 }
 
 /// Settings of later versions: checked, so that a mistake shows today.
@@ -191,6 +190,9 @@ fn callback_path(text: &str) -> Result<String, String> {
     }
     if !text.bytes().all(plain) {
         return Err("must have no characters but letters, digits, and /-_.~".into());
+    }
+    if text.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err("must have no . or .. between its slashes".into());
     }
     if ["/_bloonio/", "/relay-callbacks/", "/api/v1/relay-callbacks/"].iter().any(|taken| text.starts_with(taken)) {
         return Err("must not be one of the paths that are mounted anyway".into());

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::{Call, Heard, Stage, transfer};
-use bloonio_sudo::{CustomType, ErrorCode};
+use crate::support::{Call, Heard, SECRET, Stage, TENANT, identify, transfer};
+use bloonio_sudo::{CustomType, ErrorCode, RelaySettings};
 
 async fn turned_away(stage: &Stage, call: &Call) -> u64 {
     let heard: Heard = call.heard(&stage.engine, &transfer()).await;
@@ -103,6 +103,29 @@ async fn open_prompts_of_a_user_show_different_numbers() {
         }
         assert_eq!(numbers.len(), 3, "round {round}");
     }
+}
+
+#[tokio::test]
+async fn however_many_prompts_a_user_may_have_each_golden_number_is_his_only_one() {
+    let settings = RelaySettings::from_lookup(|name| match name {
+        "BLOONIO_RELAY_BASE_URL" => Some("https://relay.example".to_owned()),
+        "BLOONIO_RELAY_TENANT_ID" => Some(TENANT.to_owned()),
+        "BLOONIO_RELAY_TENANT_SECRET" => Some(SECRET.to_owned()),
+        "BLOONIO_RELAY_STATE_BACKEND" => Some("memory".to_owned()),
+        "BLOONIO_RELAY_MAX_PENDING_PER_USER" | "BLOONIO_RELAY_MAX_PENDING_PER_INITIATOR" => Some("1000".to_owned()),
+        _ => None,
+    });
+    let stage = Stage::with(settings.unwrap(), |builder| builder.with_identity(identify));
+    let golden = transfer().with_custom_type(CustomType::GoldenNumber);
+    let mut numbers = BTreeSet::new();
+    for n in 0..50 {
+        let body = Call::transfer_of(n).refused(&stage.engine, &golden, ErrorCode::SudoInstructionKeyRequired).await;
+        numbers.insert(body["golden_number"].as_u64().unwrap());
+    }
+    assert_eq!(numbers.len(), 50);
+    Call::transfer_of(50).refused(&stage.engine, &golden, ErrorCode::SudoTooManyPending).await;
+    // Prompts without a number have room left.
+    stage.key(&transfer(), &Call::transfer_of(51)).await;
 }
 
 #[tokio::test]

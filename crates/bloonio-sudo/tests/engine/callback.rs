@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Call, OTHER_TENANT, Stage, TENANT, callback, identify, settings, transfer};
+use crate::support::{Call, OTHER_TENANT, SECRET, Stage, TENANT, callback, identify, settings, transfer};
 use bloonio_sudo::instruction::InstructionStatus;
 use bloonio_sudo::wire::{header, sign, webhook};
 use bloonio_sudo::{Clock, CustomType, ErrorCode, MountedRoute, Secret, SudoRequirement};
@@ -164,6 +164,24 @@ async fn a19_a_callback_of_another_tenant_is_403() {
 async fn a_signed_body_that_cannot_be_read_is_400(#[case] body: &str) {
     let stage = Stage::new();
     stage.callback(body, None, |_| {}).await.assert_error(ErrorCode::MalformedRequest);
+}
+
+#[tokio::test]
+async fn a_signed_body_that_is_no_utf8_is_400_even_in_a_field_that_nobody_reads() {
+    let stage = Stage::new();
+    let key = stage.key(&transfer(), &Call::transfer()).await;
+    let mut event = stage.event(&key, true);
+    event["note"] = json!("?");
+    let spoil = |call: &mut Call| {
+        let mark = call.body.iter().position(|byte| *byte == b'?').unwrap();
+        call.body[mark] = 0xff;
+        call.headers.retain(|(key, _)| !key.starts_with("webhook-"));
+        let at = bloonio_sudo::Timestamp::from_secs(1_800_000_000);
+        replace(call, header::SIGNATURE, &sign::sign(&Secret::new(SECRET), at, &call.body).to_hex());
+    };
+    let heard = stage.callback(&event.to_string(), None, spoil).await;
+    heard.assert_error(ErrorCode::MalformedRequest);
+    assert_eq!(stage.status(&key).await, InstructionStatus::Pending);
 }
 
 #[rstest]

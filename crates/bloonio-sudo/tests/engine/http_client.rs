@@ -219,6 +219,11 @@ fn event() -> Value {
     })
 }
 
+fn also(mut data: Value, field: &str, value: &str) -> Value {
+    data[field] = json!(value);
+    data
+}
+
 #[tokio::test]
 async fn outcomes_are_asked_with_the_time_to_wait_and_read() {
     let pending = json!({"instruction_id": "instruction-1", "status": "pending"});
@@ -238,6 +243,8 @@ async fn outcomes_are_asked_with_the_time_to_wait_and_read() {
 #[case::wrongly_signed(outcome(&event(), |headers| *headers = headers.replace("out_1", "out_2")))]
 #[case::another_instruction(outcome(&json!({"instruction_id": "instruction-2", "status": "pending"}), |_| {}))]
 #[case::unknown_status(outcome(&json!({"instruction_id": "instruction-1", "status": "maybe"}), |_| {}))]
+#[case::contradictory(outcome(&also(event(), "outcome", "rejected"), |_| {}))]
+#[case::another_event(outcome(&also(event(), "event_id", "0123456789abcdef01234567"), |_| {}))]
 #[case::half_an_event(outcome(&json!({"instruction_id": "instruction-1", "status": "decided"}), |_| {}))]
 #[tokio::test]
 async fn a_doubtful_outcome_is_none(#[case] text: String) {

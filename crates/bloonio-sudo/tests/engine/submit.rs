@@ -42,6 +42,7 @@ async fn an_unknown_instruction_answers_like_a_bad_token() {
     let mut heard = Vec::new();
     for (name, value) in [
         ("response_token", json!("0".repeat(64))),
+        ("response_token", json!("")),
         ("response_token", Value::Null),
         ("instruction_id", json!("instruction-unknown")),
     ] {
