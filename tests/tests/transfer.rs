@@ -6,6 +6,8 @@ use bloonio_tests::phone::Phone;
 use bloonio_tests::stage::Stage;
 use bloonio_tests::wait;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn an_approved_transfer_runs_once() {
@@ -230,6 +232,20 @@ async fn bad_input_is_named_before_anybody_is_asked() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_declared_too_large_is_refused_before_it_comes() {
+    let stage = Stage::set().await;
+    let address = stage.bank.process.url("");
+    let mut connection = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = "POST /transfer/execute HTTP/1.1\r\nHost: bank\r\nAuthorization: Bearer demo-jane\r\n\
+                Content-Type: application/json\r\nContent-Length: 1048577\r\n\r\n{";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    // Nothing more is sent: a server that waits for the rest never answers.
+    let mut line = String::new();
+    BufReader::new(connection).read_line(&mut line).await.unwrap();
+    assert!(line.starts_with("HTTP/1.1 413 "), "{line}");
+}
+
+#[tokio::test]
 async fn a30_one_session_may_not_flood_the_phone() {
     let stage = Stage::set().await;
     let order = |n: u32| json!({"amount": format!("{n}.00"), "recipient": "ACME Corp"});
@@ -255,6 +271,7 @@ async fn a40_a_second_phone_needs_an_approval_of_the_first() {
     stage.settled(instruction).await;
     let request = stage.bank.request(reqwest::Method::GET, "/pair", "demo-jane");
     let offer = request.header("x-sudo-instruction-key", instruction).send().await.unwrap();
+    assert_eq!(offer.headers()["cache-control"], "no-store", "whoever has the code can pair");
     let offer = Answer::of(offer).await;
     assert_eq!(offer.status, 200, "{offer:?}");
     let second = Phone::paired(offer.body["pairing_uri"].as_str().unwrap()).await;

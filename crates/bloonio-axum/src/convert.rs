@@ -1,5 +1,7 @@
 //! Between axum's types and the engine's plain data. Nothing is decided here.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::OriginalUri;
 use axum::response::Response;
@@ -10,8 +12,10 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::BodyExt;
 
-/// So much of a body that is too large is read all the same, so that the client hears the answer and not a broken pipe.
+/// So much of a body that is too large is read all the same.
 const DRAINED: usize = 4 * 1024 * 1024;
+/// And for so long.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// The target of the request line: nested routers rewrite the URI in the parts.
 pub(crate) struct Target(Uri);
@@ -33,21 +37,32 @@ impl Target {
     }
 }
 
-/// The whole body, if it has at most `most` bytes.
+/// The whole body, if it has at most `most` bytes. One that declares more is refused before any of it has come.
 pub(crate) async fn collect(parts: &Parts, mut body: Body, most: usize) -> Result<Bytes, BodyError> {
     let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut fits = declared.is_none_or(|length| length <= most);
-    let (mut collected, mut read) = (BytesMut::new(), 0);
-    while fits || declared.unwrap_or(read).max(read) <= DRAINED {
-        let Some(frame) = body.frame().await else { break };
+    let mut collected = BytesMut::new();
+    while fits {
+        let Some(frame) = body.frame().await else { return Ok(collected.freeze()) };
         let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
-        read += data.len();
-        fits = fits && read <= most;
+        fits = data.len() <= most - collected.len();
         if fits {
             collected.extend_from_slice(&data);
         }
     }
-    if fits { Ok(collected.freeze()) } else { Err(BodyError::TooLarge) }
+    drain(body);
+    Err(BodyError::TooLarge)
+}
+
+/// Reads on beside the answer: a client that is still sending would otherwise see a broken pipe in its place.
+fn drain(mut body: Body) {
+    tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
+        let mut read = 0;
+        while read <= DRAINED {
+            let Some(Ok(frame)) = body.frame().await else { break };
+            read += frame.data_ref().map_or(0, Bytes::len);
+        }
+    }));
 }
 
 /// A refusal, with its code in the extensions for outer layers.

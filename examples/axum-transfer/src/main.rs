@@ -12,7 +12,7 @@ mod pairing;
 mod protection;
 mod sign_in;
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -29,8 +29,15 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 struct Options {
     /// Address to listen on; port 0 picks a free one.
-    #[arg(long, env = "APP_LISTEN", default_value = "127.0.0.1:8701")]
+    #[arg(long, env = "APP_LISTEN", default_value = DEFAULT_LISTEN, value_parser = address)]
     app_listen: SocketAddr,
+}
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8701";
+
+/// An address. A variable that is set to nothing counts as unset.
+fn address(text: &str) -> Result<SocketAddr, AddrParseError> {
+    if text.is_empty() { DEFAULT_LISTEN } else { text }.parse()
 }
 
 #[tokio::main]
@@ -44,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
     let auth = BloonioAuth::from_env(sign_in::identify).context("the step-up approval cannot start")?;
     let listener = tokio::net::TcpListener::bind(options.app_listen)
         .await
-        .with_context(|| format!("cannot listen on {}", options.app_listen))?;
+        .with_context(|| format!("APP_LISTEN: cannot listen on {}", options.app_listen))?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app(auth.clone())).with_graceful_shutdown(stop(auth)).await?;
     Ok(())
@@ -77,4 +84,16 @@ async fn stop(auth: BloonioAuth) {
         _ = terminate => {}
     }
     auth.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_the_default_address_and_nonsense_is_none() {
+        assert_eq!(address("").unwrap(), "127.0.0.1:8701".parse().unwrap());
+        assert_eq!(address("127.0.0.1:0").unwrap().port(), 0);
+        assert!(address("somewhere").is_err());
+    }
 }

@@ -2,6 +2,8 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +17,7 @@ use crate::sign_in::Session;
 pub async fn pair(
     State(auth): State<BloonioAuth>,
     Extension(session): Extension<Session>,
-) -> Result<Json<Value>, (StatusCode, Json<Value>)> {
+) -> Result<impl IntoResponse, (StatusCode, Json<Value>)> {
     let away = || {
         let body = json!({
             "success": false, "status_code": 503, "error": "SUDO_RELAY_UNAVAILABLE",
@@ -35,5 +37,7 @@ pub async fn pair(
     };
     let offer = auth.relay().prepare_pairing(&profile).await.map_err(|_| away())?;
     let picture = bloonio_wire::qr::png(&offer.pairing_uri).map_err(|_| away())?;
-    Ok(Json(json!({"pairing_uri": offer.pairing_uri, "qr_png_base64": STANDARD.encode(picture)})))
+    let code = json!({"pairing_uri": offer.pairing_uri, "qr_png_base64": STANDARD.encode(picture)});
+    // Whoever has the code can pair: no cache may keep it.
+    Ok(([(CACHE_CONTROL, "no-store")], Json(code)))
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, HeaderMap};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bloonio_axum::{Caller, RequestView, UserSocketHash};
@@ -49,7 +49,7 @@ pub fn identify(view: &RequestView<'_>) -> Option<Caller> {
 pub async fn required(mut request: Request, next: Next) -> Response {
     let Some(session) = Session::of(request.headers()) else {
         let body = serde_json::json!({"success": false, "status_code": 401, "error": "SUDO_USER_REQUIRED", "message": "Sign in first."});
-        return (StatusCode::UNAUTHORIZED, Json(body)).into_response();
+        return (StatusCode::UNAUTHORIZED, [(CACHE_CONTROL, "no-store")], Json(body)).into_response();
     };
     request.extensions_mut().insert(session);
     next.run(request).await
