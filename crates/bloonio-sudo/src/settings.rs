@@ -131,6 +131,16 @@ impl RelaySettings {
         &self.tenant_id
     }
 
+    /// The relay's address; its API stands below, under `/api/v1`.
+    pub fn base_url(&self) -> &Url {
+        &self.base_url
+    }
+
+    /// How long one call of the relay may take, from its beginning to its end.
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
     /// The store that was asked for.
     pub fn state_backend(&self) -> StateBackend {
         self.state_backend
