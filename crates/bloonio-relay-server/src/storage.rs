@@ -38,6 +38,13 @@ pub enum StorageError {
     Migration(#[from] sqlx::migrate::MigrateError),
 }
 
+/// Makes a new database file readable by its owner alone; SQLite gives its journals the same mode. What is there already
+/// keeps the mode that the operator gave it, and a file that cannot be made is SQLite's to complain about.
+fn create_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+}
+
 /// The open database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Storage {
@@ -65,6 +72,7 @@ impl Storage {
     }
 
     async fn connect(options: SqliteConnectOptions) -> Result<Self, StorageError> {
+        create_private(options.get_filename());
         let options = options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -129,5 +137,22 @@ impl Storage {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn the_database_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::open_file(&folder.path().join("relay.db")).await.unwrap();
+        storage.migrate().await.unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+        }
     }
 }

@@ -13,9 +13,11 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::envelope::FieldProblem;
@@ -31,13 +33,78 @@ pub enum BodyError {
 
 /// Parses a body; no bytes at all count as an empty object (PROTOCOL 1: "a POST without parameters needs no body").
 ///
+/// A key given twice is refused: readers disagree on which of the two counts, and what one of them checks another would
+/// execute.
+///
 /// # Errors
 /// [`BodyError::NotJson`].
 pub fn parse_body(bytes: &[u8]) -> Result<Value, BodyError> {
     if bytes.is_empty() {
         return Ok(Value::Object(Map::new()));
     }
-    serde_json::from_slice(bytes).map_err(|_| BodyError::NotJson)
+    let Unambiguous(value) = serde_json::from_slice(bytes).map_err(|_| BodyError::NotJson)?;
+    Ok(value)
+}
+
+/// JSON in which no object has a key twice.
+struct Unambiguous(Value);
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UnambiguousVisitor).map(Self)
+    }
+}
+
+struct UnambiguousVisitor;
+
+impl<'de> Visitor<'de> for UnambiguousVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unambiguous(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((key, Unambiguous(value))) = entries.next_entry::<String, _>()? {
+            if object.insert(key, value).is_some() {
+                return Err(serde::de::Error::custom("a key is given twice"));
+            }
+        }
+        Ok(Value::Object(object))
+    }
 }
 
 /// Reads the fields of one object. Getters return a harmless default when the rule is broken; [`Reader::finish`] tells.
@@ -284,5 +351,15 @@ mod tests {
         assert_eq!(parse_body(b""), Ok(json!({})));
         assert_eq!(parse_body(b"{"), Err(BodyError::NotJson));
         assert_eq!(parse_body(b"\xff"), Err(BodyError::NotJson));
+        assert_eq!(parse_body(b"{} {}"), Err(BodyError::NotJson));
+    }
+
+    #[test]
+    fn bodies_are_read_as_serde_json_reads_them_but_for_keys_given_twice() {
+        let good = br#"{"a":[null,true,-1,18446744073709551615,1.5,"\u00e9",{"b":{}}]}"#;
+        assert_eq!(parse_body(good), Ok(serde_json::from_slice(good).unwrap()));
+        for twice in [br#"{"a":1,"a":1}"#.as_slice(), br#"[{"b":{"a":1,"\u0061":2}}]"#] {
+            assert_eq!(parse_body(twice), Err(BodyError::NotJson));
+        }
     }
 }
