@@ -1,21 +1,17 @@
 //! Between axum's types and the engine's plain data. Nothing is decided here.
 
-use std::time::Duration;
-
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::OriginalUri;
 use axum::response::Response;
 use bloonio_sudo::{Answer, BodyError, Refusal, Reply, RequestView};
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 
-/// So much of a body that is too large is read all the same.
-const DRAINED: usize = 4 * 1024 * 1024;
-/// And for so long.
-const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// So much of a body that is too large is read all the same, for so long.
+const DRAINED: (usize, std::time::Duration) = (4 * 1024 * 1024, std::time::Duration::from_secs(5));
 
 /// The target of the request line: nested routers rewrite the URI in the parts.
 pub(crate) struct Target(Uri);
@@ -38,31 +34,22 @@ impl Target {
 }
 
 /// The whole body, if it has at most `most` bytes. One that declares more is refused before any of it has come.
-pub(crate) async fn collect(parts: &Parts, mut body: Body, most: usize) -> Result<Bytes, BodyError> {
-    let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let mut fits = declared.is_none_or(|length| length <= most);
-    let mut collected = BytesMut::new();
+pub(crate) async fn collect(mut body: Body, most: usize) -> Result<Bytes, BodyError> {
+    let mut whole = BytesMut::new();
+    let mut fits = body.size_hint().lower() <= most as u64;
     while fits {
-        let Some(frame) = body.frame().await else { return Ok(collected.freeze()) };
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
-        fits = data.len() <= most - collected.len();
-        if fits {
-            collected.extend_from_slice(&data);
-        }
+        let Some(frame) = body.frame().await else { return Ok(whole.freeze()) };
+        whole.extend_from_slice(&frame.map_err(|_| BodyError::Broken)?.into_data().unwrap_or_default());
+        fits = whole.len() <= most;
     }
     drain(body);
     Err(BodyError::TooLarge)
 }
 
 /// Reads on beside the answer: a client that is still sending would otherwise see a broken pipe in its place.
-fn drain(mut body: Body) {
-    tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
-        let mut read = 0;
-        while read <= DRAINED {
-            let Some(Ok(frame)) = body.frame().await else { break };
-            read += frame.data_ref().map_or(0, Bytes::len);
-        }
-    }));
+fn drain(body: Body) {
+    let unread = Limited::new(body, DRAINED.0).map_frame(|frame| frame.map_data(|_| Bytes::new()));
+    tokio::spawn(tokio::time::timeout(DRAINED.1, unread.collect()));
 }
 
 /// A refusal, with its code in the extensions for outer layers.
@@ -87,10 +74,8 @@ pub(crate) fn answer(answer: Answer) -> Response {
 fn respond(status: u16, headers: Vec<(&'static str, String)>, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in headers {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().append(HeaderName::from_static(name), value);
-        }
-    }
+    let headers =
+        headers.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value.try_into().ok()?)));
+    response.headers_mut().extend(headers);
     response
 }

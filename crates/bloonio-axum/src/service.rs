@@ -58,7 +58,7 @@ async fn judge(
     let (mut parts, body) = request.into_parts();
     let target = convert::Target::of(&parts);
     let guarded = engine.guard(requirement, &target.view(&parts, &[])).await?;
-    let body = convert::collect(&parts, body, engine.max_body_bytes()).await.map_err(|why| engine.body_refused(why))?;
+    let body = convert::collect(body, engine.max_body_bytes()).await.map_err(|why| engine.body_refused(why))?;
     let passed = match guarded.check(&target.view(&parts, &body)).await {
         Decision::Pass(grant) => Passed::Granted(grant),
         Decision::Exempt => Passed::Exempt,
