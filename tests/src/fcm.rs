@@ -4,7 +4,7 @@
 //!
 //! | part | what it does |
 //! | --- | --- |
-//! | [`server`](self) | TLS, HTTP/2, connections that break |
+//! | `server` | TLS, HTTP/2, connections that break |
 //! | `account`, `token_endpoint` | service accounts; verifies assertions, hands out tokens |
 //! | `send_endpoint`, `schema`, [`rules`] | checks messages: Google's own description first, then what it cannot say |
 //! | [`device`] | addresses: live, unregistered, of another project |

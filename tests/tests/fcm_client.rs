@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bloonio_relay_server::net::client::{ExtraRoots, push_client};
-use bloonio_relay_server::push::fcm::{Cause, Credentials, FcmClient, Message, MessageName, SendError};
-use bloonio_relay_server::push::{AddressVerdict, Push, PushAddress, PushKind, Retry};
+use bloonio_relay_server::push::fcm::{Cause, Credentials, FcmClient, FcmSender, Message, MessageName, SendError};
+use bloonio_relay_server::push::{AddressVerdict, Push, PushAddress, PushKind, PushOutcome, PushSender, Retry};
 use bloonio_tests::fcm::fault::{Answer, Ending, Fault, Gate};
 use bloonio_tests::fcm::journal::{Seen, TokenVerdict};
 use bloonio_tests::fcm::{FcmEmulator, FcmSetup, PROJECT};
@@ -236,6 +236,30 @@ async fn a_third_party_refusal_costs_no_token() {
     assert_eq!(scene.issued(), 1);
     scene.push("token-2", Platform::Ios).await.unwrap();
     assert_eq!(scene.issued(), 1);
+}
+
+#[tokio::test]
+async fn a_push_that_waited_for_its_token_does_not_claim_the_life_that_it_has_lost() {
+    let Scene { emulator, client, clock } = Scene::set().await;
+    let gate = Gate::default();
+    emulator.fault_next_token([Fault::Hold(gate.clone())]);
+    let sender = FcmSender::new(client, clock.clone());
+    let push = Push {
+        tenant_id: TenantId::parse("tnt_0123456789abcdef0123456789abcdef").unwrap(),
+        kind: PushKind::AuthChallenge,
+        subject_id: "instruction-1".to_owned(),
+        expires_at: clock.now().plus(Duration::from_secs(180)),
+        platform: Platform::Android,
+        address: PushAddress::Token("token-1".to_owned()),
+    };
+    let opening = async {
+        emulator.wait_for("the token request", |seen| !seen.tokens.is_empty()).await;
+        clock.advance(Duration::from_secs(9));
+        gate.open();
+    };
+    let (outcome, ()) = tokio::join!(sender.send(&push), opening);
+    assert!(matches!(outcome, PushOutcome::Accepted { .. }), "{outcome:?}");
+    assert_eq!(emulator.messages_for("token-1")[0]["android"]["ttl"], "171s");
 }
 
 #[tokio::test]

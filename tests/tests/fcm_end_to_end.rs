@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bloonio_demo::process::binary;
 use bloonio_tests::fcm::FcmEmulator;
-use bloonio_tests::fcm::fault::{Answer, Fault};
-use bloonio_tests::fcm::journal::{Seen, SendRequest, TokenVerdict, Verdict};
+use bloonio_tests::fcm::fault::{Answer, Fault, Gate};
+use bloonio_tests::fcm::journal::{Seen, SendRequest, TokenRequest, TokenVerdict, Verdict};
 use bloonio_tests::handset::Handset;
 use bloonio_tests::operator;
 use bloonio_tests::relay::{Relay, RelaySetup};
@@ -224,8 +224,12 @@ async fn an_address_of_another_project_is_set_aside() {
     assert_eq!(scene.tries("token-web"), 1);
 }
 
+fn is_issued(token: &TokenRequest) -> bool {
+    matches!(token.verdict, Some(TokenVerdict::Issued { .. }))
+}
+
 fn issued(seen: &Seen) -> usize {
-    seen.tokens.iter().filter(|token| matches!(token.verdict, Some(TokenVerdict::Issued { .. }))).count()
+    seen.tokens.iter().filter(|token| is_issued(token)).count()
 }
 
 /// Ten users with ten prompts each, all at once; every one must reach its phone.
@@ -250,15 +254,18 @@ async fn ten_users(scene: &Scene) {
 async fn a_hundred_concurrent_prompts_at_token_expiry_make_one_token_request() {
     let mut scene = Scene::set().await;
     ten_users(&scene).await;
-    // A relay that has just started, with a token that lives for four seconds and cannot be renewed in time.
+    // A relay that has just started, with a token that lives for four seconds and cannot be renewed.
     scene.relay.process.kill().await.unwrap();
     scene.emulator.revoke_tokens();
     scene.emulator.set_token_life(Duration::from_secs(4));
+    let open = Gate::default();
+    open.open();
+    scene.emulator.fault_next_token([Fault::Hold(open)]);
+    scene.emulator.fault_tokens(Some(Fault::Cut));
     let before = issued(&scene.emulator.seen());
     scene.relay.restart().await;
     let seen = scene.emulator.wait_for("the token", |seen| issued(seen) == before + 1).await;
-    scene.emulator.fault_tokens(Some(Fault::Cut));
-    let token = seen.tokens.last().unwrap().at;
+    let token = seen.tokens.iter().rev().find(|token| is_issued(token)).unwrap().at;
     wait::until("the token's end", || async { (SystemClock.now().since(token).as_secs() >= 4).then_some(()) }).await;
 
     scene.emulator.set_token_life(Duration::from_secs(3600));

@@ -85,25 +85,42 @@ impl FcmClient {
     /// # Errors
     /// [`SendError`]; only some of them mean that the device will not get the message.
     pub async fn send(&self, message: &Message) -> Result<MessageName, SendError> {
-        let now = Instant::now();
-        let sending = self.send_with_fresh_token(message, now + TOKEN_TIMEOUT);
-        let outcome = tokio::time::timeout_at(now + TIMEOUT, sending).await;
-        outcome.unwrap_or(Err(SendError::of(Cause::Network { sent: true })))
+        self.send_written(|| Ok(message.clone())).await
     }
 
-    async fn send_with_fresh_token(&self, message: &Message, deadline: Instant) -> Result<MessageName, SendError> {
-        let token = self.tokens.token(deadline).await?;
-        match self.send_with(message, &token).await {
-            Err(error) if error.cause == Cause::AccessTokenRejected => {
-                if !self.tokens.drop_token(&token) {
-                    // Too soon after the last one; this message may be there when the next may be dropped.
-                    return Err(SendError { retry_after: Some(DROP_PAUSE), ..error });
-                }
-                let token = self.tokens.token(deadline).await?;
-                self.send_with(message, &token).await
-            }
-            outcome => outcome,
+    /// As [`Self::send`], for a message that is written when there is a token to send it with: it says how much life it
+    /// has left, and the wait for a token can take 10 s of that.
+    ///
+    /// # Errors
+    /// What `write` answers, and [`SendError`].
+    pub async fn send_written<E: From<SendError>>(
+        &self,
+        write: impl Fn() -> Result<Message, E>,
+    ) -> Result<MessageName, E> {
+        let now = Instant::now();
+        let sending = self.send_with_fresh_token(write, now + TOKEN_TIMEOUT);
+        let outcome = tokio::time::timeout_at(now + TIMEOUT, sending).await;
+        outcome.unwrap_or(Err(SendError::of(Cause::Network { sent: true }).into()))
+    }
+
+    async fn send_with_fresh_token<E: From<SendError>>(
+        &self,
+        write: impl Fn() -> Result<Message, E>,
+        deadline: Instant,
+    ) -> Result<MessageName, E> {
+        // What cannot be sent need not wait.
+        write()?;
+        let token = self.tokens.token(deadline).await.map_err(SendError::from)?;
+        let refused = match self.send_with(&write()?, &token).await {
+            Err(error) if error.cause == Cause::AccessTokenRejected => error,
+            outcome => return Ok(outcome?),
+        };
+        if !self.tokens.drop_token(&token) {
+            // Too soon after the last one; this message may be there when the next may be dropped.
+            return Err(SendError { retry_after: Some(DROP_PAUSE), ..refused }.into());
         }
+        let token = self.tokens.token(deadline).await.map_err(SendError::from)?;
+        Ok(self.send_with(&write()?, &token).await?)
     }
 
     async fn send_with(&self, message: &Message, token: &AccessToken) -> Result<MessageName, SendError> {

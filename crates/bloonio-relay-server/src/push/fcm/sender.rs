@@ -27,13 +27,10 @@ impl FcmSender {
 #[async_trait]
 impl PushSender for FcmSender {
     async fn send(&self, push: &Push) -> PushOutcome {
-        let message = match Message::build(push, self.clock.now()) {
-            Ok(message) => message,
-            Err(error) => return PushOutcome::Failed(error.into()),
-        };
-        match self.client.send(&message).await {
+        let write = || Message::build(push, self.clock.now()).map_err(PushFailure::from);
+        match self.client.send_written(write).await {
             Ok(name) => PushOutcome::Accepted { message_id: name.into() },
-            Err(error) => PushOutcome::Failed(error.into()),
+            Err(failure) => PushOutcome::Failed(failure),
         }
     }
 }
