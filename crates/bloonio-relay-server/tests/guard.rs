@@ -272,7 +272,10 @@ async fn a65_a_name_is_judged_by_the_addresses_it_has_when_the_connection_is_mad
     let (listener, address, client) = trap(|port| GuardPolicy { allow_private: false, extra_ports: vec![port] }).await;
     // The text is beyond reproach: only the connection can tell.
     let url = client.guard().check_url(&format!("https://{name}:{}/", address.port())).unwrap();
-    let error = client.for_url(&url).post(url).send().await.unwrap_err();
+    let error = tokio::select! {
+        sent = client.for_url(&url).post(url).send() => sent.unwrap_err(),
+        _ = listener.accept() => panic!("reached"),
+    };
     assert!(refused(&error), "{error:?}");
     assert!(listener.accept().now_or_never().is_none());
 }
@@ -282,7 +285,10 @@ async fn a_name_cannot_lead_back_to_the_relay_itself() {
     let (listener, address, client) = trap(|_| GuardPolicy { allow_private: true, extra_ports: vec![] }).await;
     client.guard().refuse_listener(address);
     let url = client.guard().check_url(&format!("http://inside.test:{}/", address.port())).unwrap();
-    let error = client.for_url(&url).post(url).send().await.unwrap_err();
+    let error = tokio::select! {
+        sent = client.for_url(&url).post(url).send() => sent.unwrap_err(),
+        _ = listener.accept() => panic!("reached"),
+    };
     assert!(refused(&error), "{error:?}");
     assert!(listener.accept().now_or_never().is_none());
 }
