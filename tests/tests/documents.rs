@@ -52,3 +52,36 @@ fn the_quick_start_of_the_readme_is_at_most_15_lines_of_rust() {
     let lines = code.lines().skip(1).filter(|line| !line.trim().is_empty()).count();
     assert!((1..=15).contains(&lines), "{lines} lines");
 }
+
+fn rust_sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_sources(&path, text);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_security_model_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut sources = String::new();
+    rust_sources(&root.join("crates"), &mut sources);
+    rust_sources(&root.join("tests"), &mut sources);
+    let page = std::fs::read_to_string(root.join("docs/src/security-model.md")).unwrap();
+    let names = page.split('`').skip(1).step_by(2).filter(|name| name.split('_').count() > 3);
+    let mut seen = 0;
+    for name in names {
+        assert!(sources.contains(&format!("fn {name}(")), "{name} is named, but there is no such test");
+        seen += 1;
+    }
+    assert!(seen > 60, "{seen} names");
+    for row in ["A01", "A02", "A03", "A05", "A15", "A16", "A17", "A18", "A19", "A20", "A21", "A24", "A25", "A26", "A31"]
+    {
+        let number = &row[1..];
+        let line = page.lines().find(|line| line.starts_with(&format!("| {row} "))).unwrap();
+        assert!(line.contains(&format!("`a{number}_")), "{row} has no test of its own");
+    }
+}
