@@ -67,12 +67,15 @@ impl Received {
     }
 }
 
+static CHUNK: [u8; 65_536] = [b'x'; 65_536];
+
 struct Shared {
     behaviour: watch::Sender<Behaviour>,
     journal: watch::Sender<Vec<Received>>,
     cut_off: watch::Sender<usize>,
     open: AtomicUsize,
     most_open: AtomicUsize,
+    sent: AtomicUsize,
 }
 
 /// The backend.
@@ -97,6 +100,7 @@ impl Receiver {
             cut_off: watch::Sender::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
         });
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -128,6 +132,11 @@ impl Receiver {
     /// The largest number of requests that were open at once.
     pub fn most_open(&self) -> usize {
         self.shared.most_open.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of endless answers that went out, those on their way included.
+    pub fn sent(&self) -> usize {
+        self.shared.sent.load(Ordering::SeqCst)
     }
 
     /// Waits until `count` callbacks have come in.
@@ -176,8 +185,8 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         Behaviour::Endless => {
             guard.endless = true;
             let chunks = futures_util::stream::repeat_with(move || {
-                let _open = &guard;
-                Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 65_536]))
+                guard.shared.sent.fetch_add(CHUNK.len(), Ordering::SeqCst);
+                Ok::<_, std::convert::Infallible>(Bytes::from_static(&CHUNK))
             });
             answer.body(Body::from_stream(chunks)).unwrap()
         }
