@@ -1,7 +1,7 @@
 //! Rows of `pushes`: the delivery status of each device, and the queue of messages still to be sent.
 //!
 //! A row is written in the transaction of the prompt, already under lease: the caller's process makes the first attempt at
-//! once, without a claim, and if it dies the lease lapses and [`crate::push::worker`] takes over. `stream` devices need no
+//! once, without a claim, and if it dies the lease lapses and the push worker takes over. `stream` devices need no
 //! message: for them a prompt is delivered once it is durable (PROTOCOL 5).
 
 pub mod status;
