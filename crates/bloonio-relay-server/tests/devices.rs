@@ -299,7 +299,7 @@ async fn a_device_whose_address_is_gone_needs_not_confirm_its_successor() {
     use bloonio_relay_server::push::{AddressVerdict, PushFailure, PushOutcome, Retry};
     let (relay, sender) = with_sender().await;
     let bank = relay.provision("Bank").await;
-    bank.pair_with(JANE, json!({"platform": "android", "fcm_token": "old"})).await;
+    let old = bank.pair_with(JANE, json!({"platform": "android", "fcm_token": "old"})).await;
     sender.will_answer(PushOutcome::Failed(PushFailure {
         error: "unregistered",
         address: AddressVerdict::Dead,
@@ -309,6 +309,33 @@ async fn a_device_whose_address_is_gone_needs_not_confirm_its_successor() {
     bank.post("/relay/send/auth-challenge", prompt("instruction-2")).await.expect_error(404, "NO_DEVICE");
     let next = bank.pair_with(JANE, json!({"platform": "android", "fcm_token": "new"})).await;
     assert_eq!(next.registration["device_status"], "active");
+    assert_eq!(alerts(&old).await.len(), 1, "the old device, which still lives, is told");
+}
+
+#[tokio::test]
+async fn a_device_whose_session_has_run_out_neither_confirms_nor_counts_as_reached() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision("Bank").await;
+    bank.pair(JANE).await;
+    relay.clock.advance(Duration::from_secs(30 * 86_400));
+    assert_eq!(send_to(&bank).await, 404);
+    let second = bank.pair(JANE).await;
+    assert_eq!(second.registration["device_status"], "active");
+    assert_eq!(send_to(&bank).await, 200);
+}
+
+#[tokio::test]
+async fn no_tenant_uses_the_ids_of_the_relays_own_alerts() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision("Bank").await;
+    let device = bank.pair(JANE).await;
+    for kind in ["device-added", "device-removed"] {
+        let id = format!("{kind}-{}", device.registration["pairing"]["device_id"].as_str().unwrap());
+        let body = json!({"user_socket_hash": JANE, "notification_id": id, "title": "t", "body": "b", "kind": "info"});
+        let refused = bank.post("/relay/send/security-alert", body).await;
+        assert_eq!((refused.status, refused.fields()), (422, vec!["notification_id"]));
+    }
+    assert_eq!(alerts(&device).await, Vec::<Value>::new());
 }
 
 #[tokio::test]

@@ -130,7 +130,8 @@ impl World {
             Step::Wait(secs) => self.rig.advance(Duration::from_secs(secs.into())),
             Step::Restart => {
                 claim::resume(&self.rig.storage, now, now.plus(Duration::from_secs(86_400))).await.unwrap();
-                self.rows.values_mut().filter(|row| row.lease.is_some()).for_each(|row| row.become_due(now));
+                let open = |row: &&mut Row| matches!(row.state, DeliveryState::Due | DeliveryState::Sending);
+                self.rows.values_mut().filter(open).for_each(|row| row.become_due(now));
             }
         }
     }

@@ -200,6 +200,9 @@ async fn a_stream_ends_with_its_session() {
     relay.clock.advance(Duration::from_secs(30 * 86_400 - 1));
     ask(&bank, JANE, "instruction-1").await;
     stream.expect("challenge", "instruction-1").await;
+    // A second device keeps the user within reach; the first one is told of it.
+    let _second = bank.pair(JANE).await;
+    assert!(stream.next().await.is_some());
     relay.clock.advance(Duration::from_secs(1));
     ask(&bank, JANE, "instruction-2").await;
     stream.expect_end().await;

@@ -12,6 +12,9 @@ pub enum BuildError {
     /// Nothing says who asks.
     #[error("no identity closure was given")]
     NoIdentity,
+    /// A name that no header can have would bind nothing.
+    #[error("{0:?} is not the name of a header")]
+    BoundHeader(String),
     /// Neither a store was given nor one built in.
     #[error("no instruction store was given, and this build has none")]
     NoStore,

@@ -58,6 +58,12 @@ pub enum RequirementError {
     /// The waiting page has no answer yet that could show the number.
     #[error("a blocking request cannot show a golden number")]
     BlockingGoldenNumber,
+    /// Whether another user has a phone must not decide over the caller's request.
+    #[error("an enrolment exception is for the caller's own pairing")]
+    EnrolmentOfAnother,
+    /// A name that no header can have would bind nothing.
+    #[error("{0:?} is not the name of a header")]
+    BoundHeader(String),
 }
 
 /// What a route demands before it runs.
@@ -318,8 +324,20 @@ impl SudoRequirement {
         if self.blocking && self.custom_type == CustomType::GoldenNumber {
             return Err(RequirementError::BlockingGoldenNumber);
         }
+        if self.enrolment_exception && self.user.is_some() {
+            return Err(RequirementError::EnrolmentOfAnother);
+        }
+        if let Some(name) = self.bound_headers.iter().find(|name| !is_header_name(name)) {
+            return Err(RequirementError::BoundHeader(name.clone()));
+        }
         Ok(())
     }
+}
+
+/// Whether `name` is a token (RFC 9110, section 5.6.2).
+pub(crate) fn is_header_name(name: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(is_token)
 }
 
 fn length(what: &str, text: &str, min: usize, max: usize) -> Result<(), RequirementError> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
+use bloonio_wire::field::parse_body;
 use serde_json::Value;
 
 use crate::policy::FieldError;
@@ -122,10 +123,12 @@ impl<'a> RequestView<'a> {
     /// The body as JSON, parsed once.
     ///
     /// # Errors
-    /// [`FieldError::NotJson`] for anything else, and where `Content-Type` says that it is something else.
+    /// [`FieldError::NotJson`] for anything else, where a key is given twice (readers disagree on which one counts), and
+    /// where `Content-Type` says that it is something else.
     pub fn json(&self) -> Result<&Value, FieldError> {
         self.json_bytes()?;
-        let parsed = self.json.get_or_init(|| serde_json::from_slice(self.body()).ok());
+        let parse = || if self.body().is_empty() { None } else { parse_body(self.body()).ok() };
+        let parsed = self.json.get_or_init(parse);
         parsed.as_ref().ok_or(FieldError::NotJson)
     }
 
@@ -163,6 +166,15 @@ mod tests {
         let headers = move |_: &str| declared.map(str::as_bytes).into_iter().collect();
         let view = RequestView::new("POST", "/", None, headers).with_body(b"{\"a\":1}");
         assert_eq!(view.json().is_ok(), read);
+    }
+
+    #[rstest]
+    #[case(br#"{"a":1,"a":1}"#)]
+    #[case(br#"{"$serde_json::private::RawValue":"{\"a\":1}","a":{"b":1,"b":2}}"#)]
+    #[case(b"")]
+    fn json_that_readers_would_read_differently_is_none(#[case] body: &[u8]) {
+        let view = RequestView::new("POST", "/", None, |_: &str| Vec::new()).with_body(body);
+        assert!(view.json().is_err());
     }
 
     #[test]

@@ -60,8 +60,10 @@ impl RelaySettings {
     /// The defaults, for this relay and tenant, with the memory store.
     ///
     /// # Errors
-    /// [`ConfigError::NotAnAddress`] for a `base_url` that is neither https nor loopback.
+    /// [`ConfigError::NotAnAddress`] for a `base_url` that is neither https nor loopback, [`ConfigError::InvalidSecret`] for
+    /// a secret of less than 32 characters.
     pub fn new(base_url: &str, tenant_id: TenantId, tenant_secret: Secret) -> Result<Self, ConfigError> {
+        environment::check_secret(&tenant_secret)?;
         Ok(Self {
             base_url: environment::relay_address(base_url)?,
             tenant_id,

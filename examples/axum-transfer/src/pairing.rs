@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bloonio_axum::BloonioAuth;
+use bloonio_axum::{BloonioAuth, Sudo};
 use bloonio_wire::device::PreparePairing;
 use serde_json::{Value, json};
 
@@ -17,6 +17,8 @@ use crate::sign_in::Session;
 pub async fn pair(
     State(auth): State<BloonioAuth>,
     Extension(session): Extension<Session>,
+    // `None` for who has never paired; without the layer the extractor fails, so this route cannot lose its protection.
+    _approval: Option<Sudo>,
 ) -> Result<impl IntoResponse, (StatusCode, Json<Value>)> {
     let away = || {
         let body = json!({

@@ -16,7 +16,7 @@ use super::{Inner, backoff};
 use crate::service::tenant::Tenant;
 use crate::storage::delivery::claim::{self, ClaimLimits};
 use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
-use crate::storage::{StorageError, Tx, replay};
+use crate::storage::{StorageError, Tx, replay, tenant};
 use crate::telemetry::metrics::{CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
 
 /// How often the waiting rows are counted, which takes longer the more there are.
@@ -87,7 +87,7 @@ impl Inner {
         let mut tx = self.parts.storage.begin().await?;
         let settled = settle(&mut tx, &flight.landed, now).await?;
         let claimed = claim::claim(&mut tx, now, &lease, limits).await?;
-        let signed = self.sign(claimed, now).await?;
+        let signed = self.sign(&mut tx, claimed, now).await?;
         for (claimed, signed) in &signed {
             // Before it leaves: whoever receives it cannot send it back as a call of this tenant.
             if let Some(signed) = signed {
@@ -130,11 +130,16 @@ impl Inner {
 
     /// Signs with each tenant's secret of this moment. `None` where it cannot be opened: that tenant's callbacks fail,
     /// and nobody else's.
-    async fn sign(&self, claims: Vec<Claimed>, now: Timestamp) -> Result<Vec<(Claimed, Option<Signed>)>, StorageError> {
+    async fn sign(
+        &self,
+        tx: &mut Tx,
+        claims: Vec<Claimed>,
+        now: Timestamp,
+    ) -> Result<Vec<(Claimed, Option<Signed>)>, StorageError> {
         let mut tenants: HashMap<TenantId, Option<Tenant>> = HashMap::new();
         for claimed in &claims {
             if !tenants.contains_key(&claimed.tenant_id) {
-                let tenant = match self.parts.storage.tenant(&self.parts.sealer, &claimed.tenant_id).await {
+                let tenant = match tenant::tenant(&mut **tx, &self.parts.sealer, &claimed.tenant_id).await {
                     Err(failure @ StorageError::Corrupt(_)) => {
                         let error = &failure as &dyn std::error::Error;
                         error!(tenant.id = claimed.tenant_id.as_str(), error, "a tenant's callbacks cannot be signed");

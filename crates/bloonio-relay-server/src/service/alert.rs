@@ -70,7 +70,7 @@ pub async fn send(app: &SharedApp, tenant: &Tenant, request: SecurityAlert) -> R
     }
     let pairing = pairing::of_user(&mut *tx, tenant_id, &request.user_socket_hash).await?;
     let linked_id = pairing.ok_or(ErrorCode::PairingNotFound)?.relay_user_linked_id;
-    let devices = device::targets(&mut *tx, tenant_id, &linked_id).await?;
+    let devices = device::targets(&mut *tx, tenant_id, &linked_id, now).await?;
     if devices.is_empty() {
         return Err(ErrorCode::NoDevice.into());
     }

@@ -117,7 +117,7 @@ async fn record(
         return Err(why_not(app, bearer, &prompt.instruction_id).await?);
     }
     call_back(&mut tx, &bearer.tenant, judged, approved, event, decided_at).await?;
-    let mut others = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id).await?;
+    let mut others = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id, decided_at).await?;
     app.storage.commit(tx).await?;
     others.retain(|other| other.device_id != bearer.device.device_id);
     let instruction_id = response.instruction_id;

@@ -63,6 +63,10 @@ pub async fn alerts(app: &SharedApp, bearer: &Bearer) -> Result<Vec<Alert>, Serv
     let tenant_id = &bearer.tenant.tenant_id;
     let now = app.clock.now();
     let stored = alert::current(&app.storage, tenant_id, &bearer.device.pairing.relay_user_linked_id, now).await?;
-    alert::mark_seen(&app.storage, tenant_id, &bearer.device.device_id, now).await?;
+    if let (Some(newest), Some(oldest)) = (stored.first(), stored.last()) {
+        // Of that span alone: what came since, or did not fit, has not been shown.
+        let shown = oldest.created_at..=newest.created_at;
+        alert::mark_seen(&app.storage, tenant_id, &bearer.device.device_id, shown, now).await?;
+    }
     stored.into_iter().map(|stored| content::alert(app, tenant_id, stored)).collect()
 }

@@ -40,11 +40,20 @@ pub enum Notice<'a> {
     },
 }
 
+/// How the ids of the relay's own alerts begin. No tenant may use them: one who did could keep an alert from its user.
+const ADDED: &str = "device-added-";
+const REMOVED: &str = "device-removed-";
+
+/// Whether an alert of that id is the relay's own.
+pub fn is_reserved(notification_id: &str) -> bool {
+    notification_id.starts_with(ADDED) || notification_id.starts_with(REMOVED)
+}
+
 impl Notice<'_> {
     fn id(&self) -> String {
         match self {
-            Self::Added { device_id, .. } => format!("device-added-{device_id}"),
-            Self::Stolen { device_id, .. } => format!("device-removed-{device_id}"),
+            Self::Added { device_id, .. } => format!("{ADDED}{device_id}"),
+            Self::Stolen { device_id, .. } => format!("{REMOVED}{device_id}"),
         }
     }
 
@@ -106,7 +115,7 @@ pub async fn insert(
         created_at: now,
         expires_at,
     };
-    let devices = device::targets(&mut **tx, &tenant.tenant_id, linked_id).await?;
+    let devices = device::targets(&mut **tx, &tenant.tenant_id, linked_id, now).await?;
     let inserted = alert::insert(tx, &tenant.tenant_id, &new).await?;
     if devices.is_empty() || !inserted {
         return Ok(None);

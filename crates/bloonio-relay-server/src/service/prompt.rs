@@ -69,7 +69,7 @@ async fn store(
     }
     let pairing = pairing::of_user(&mut *tx, tenant_id, &challenge.user_socket_hash).await?;
     let linked_id = pairing.ok_or(ErrorCode::PairingNotFound)?.relay_user_linked_id;
-    let devices = device::targets(&mut *tx, tenant_id, &linked_id).await?;
+    let devices = device::targets(&mut *tx, tenant_id, &linked_id, now).await?;
     if devices.is_empty() {
         return Err(ErrorCode::NoDevice.into());
     }
@@ -148,7 +148,7 @@ pub async fn cancel(
     }
     let subject =
         Subject { tenant_id: tenant_id.clone(), kind: PushKind::ChallengeCancelled, id: instruction_id.clone() };
-    let devices = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id).await?;
+    let devices = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id, now).await?;
     enqueue(app, &mut tx, &subject, prompt.expires_at, &devices, now).await?;
     app.storage.commit(tx).await?;
     metrics::counter!(names::PROMPTS, "outcome" => "cancelled").increment(1);

@@ -64,15 +64,16 @@ pub async fn standing(app: &SharedApp, session: &Session) -> Result<Standing, Se
     let device = session::bearer(app.storage.readers(), tenant_id, device_id, *generation).await?;
     let tenant = app.storage.tenant(&app.sealer, tenant_id).await?;
     let (Some(device), Some(tenant)) = (device, tenant) else { return Ok(Standing::Gone) };
+    if !tenant.is_active() {
+        // Before anything that would change a row: a suspended tenant's devices are held, and nothing of it is deleted.
+        return Ok(Standing::Suspended);
+    }
     let in_grace = device.grace_until.is_some_and(|until| now < until);
     if *generation < device.generation && !in_grace {
         return Ok(Standing::Superseded(Box::new(tenant), Box::new(device)));
     }
     if *generation > device.generation {
         return Ok(Standing::Gone);
-    }
-    if !tenant.is_active() {
-        return Ok(Standing::Suspended);
     }
     Ok(Standing::Good(Box::new(Bearer { tenant, device, session: session.clone() })))
 }

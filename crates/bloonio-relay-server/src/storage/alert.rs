@@ -1,5 +1,7 @@
 //! Rows of `alerts`: passive notices (PROTOCOL 5), the tenants' and the relay's own.
 
+use std::ops::RangeInclusive;
+
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
 use sqlx::Row;
@@ -167,7 +169,7 @@ pub async fn unseen(
     Ok(rows.into_iter().map(|(id, expires_at)| (id, Timestamp::from_millis(expires_at))).collect())
 }
 
-/// Records that a device has looked at the notices sent to it; the first time stands.
+/// Records that a device has looked at the notices made in the time that was `shown`; the first look stands.
 ///
 /// # Errors
 /// [`StorageError::Database`].
@@ -175,6 +177,7 @@ pub async fn mark_seen(
     storage: &Storage,
     tenant: &TenantId,
     device: &DeviceId,
+    shown: RangeInclusive<Timestamp>,
     now: Timestamp,
 ) -> Result<(), StorageError> {
     if unseen(storage, tenant, device, now).await?.is_empty() {
@@ -189,11 +192,14 @@ pub async fn mark_seen(
                SELECT a.notification_id FROM alerts a
                JOIN devices d ON d.tenant_id = a.tenant_id AND d.relay_user_linked_id = a.relay_user_linked_id
                WHERE d.tenant_id = $1 AND d.device_id = $2 AND a.expires_at > $3
+                 AND a.created_at BETWEEN $4 AND $5
            )",
     )
     .bind(tenant.as_str())
     .bind(device.as_str())
     .bind(now.as_millis())
+    .bind(shown.start().as_millis())
+    .bind(shown.end().as_millis())
     .execute(storage.writer())
     .await?;
     Ok(())

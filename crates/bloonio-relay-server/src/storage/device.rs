@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::{StorageError, Tx};
 use crate::push::{PushAddress, PushTarget};
+use crate::token::SESSION_TTL;
 
 /// A device to be registered.
 #[derive(Debug, Clone)]
@@ -81,18 +82,25 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewDevice, now: Timest
     Ok(())
 }
 
-/// Counts a pairing's devices.
+/// Counts a pairing's devices. One whose session has run out can do nothing any more, and counts for nothing.
 ///
 /// # Errors
 /// [`StorageError::Database`].
-pub async fn count(tx: &mut Tx, tenant: &TenantId, linked_id: &RelayUserLinkedId) -> Result<DeviceCount, StorageError> {
+pub async fn count(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    linked_id: &RelayUserLinkedId,
+    now: Timestamp,
+) -> Result<DeviceCount, StorageError> {
     let (registered, live) = sqlx::query_as(
         "-- count_devices
          SELECT count(*), count(*) FILTER (WHERE status = 'active' AND address_state <> 'dead')
-         FROM devices WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND status <> 'removed'",
+         FROM devices
+         WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND status <> 'removed' AND last_seen_at > $3",
     )
     .bind(tenant.as_str())
     .bind(linked_id.as_str())
+    .bind(now.minus(SESSION_TTL).as_millis())
     .fetch_one(&mut **tx)
     .await?;
     Ok(DeviceCount { registered, live })
@@ -108,7 +116,7 @@ fn target(row: &SqliteRow) -> Result<PushTarget, StorageError> {
     })
 }
 
-/// The devices that can be told something: those that may act and can be reached.
+/// The devices that can be told something: those that may act, have a session left to act with, and can be reached.
 ///
 /// # Errors
 /// [`StorageError`].
@@ -116,16 +124,18 @@ pub async fn targets(
     db: impl SqliteExecutor<'_>,
     tenant: &TenantId,
     linked_id: &RelayUserLinkedId,
+    now: Timestamp,
 ) -> Result<Vec<PushTarget>, StorageError> {
     let rows = sqlx::query(
         "-- push_targets
          SELECT device_id, platform, relay_user_linked_id FROM devices
          WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND status = 'active'
-           AND (platform = 'stream' OR address_state = 'live')
+           AND (platform = 'stream' OR address_state = 'live') AND last_seen_at > $3
          ORDER BY created_at, device_id",
     )
     .bind(tenant.as_str())
     .bind(linked_id.as_str())
+    .bind(now.minus(SESSION_TTL).as_millis())
     .fetch_all(db)
     .await?;
     rows.iter().map(target).collect()

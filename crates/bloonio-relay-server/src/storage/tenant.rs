@@ -5,7 +5,7 @@ use bloonio_wire::id::TenantId;
 use bloonio_wire::random::Random;
 use bloonio_wire::secret::Secret;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::{Storage, StorageError, Tx};
 use crate::seal::{SealError, Sealer};
@@ -56,19 +56,31 @@ fn stored(config: &TenantConfig) -> Result<String, StorageError> {
     serde_json::to_string(config).map_err(|_| StorageError::Corrupt("tenant"))
 }
 
+/// The tenant with its secret, read over the connection at hand: a transaction must not wait for another connection.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn tenant(
+    db: impl SqliteExecutor<'_>,
+    sealer: &Sealer,
+    id: &TenantId,
+) -> Result<Option<Tenant>, StorageError> {
+    let sql = format!("-- tenant\nSELECT {COLUMNS} FROM tenants WHERE tenant_id = $1");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(db).await?;
+    row.map(|row| {
+        let secret = SealedSecret(row.try_get("secret_sealed")?).open(sealer, id)?;
+        Ok(Tenant::new(view(&row)?, secret))
+    })
+    .transpose()
+}
+
 impl Storage {
     /// The tenant with its secret.
     ///
     /// # Errors
     /// [`StorageError`].
     pub async fn tenant(&self, sealer: &Sealer, id: &TenantId) -> Result<Option<Tenant>, StorageError> {
-        let sql = format!("-- tenant\nSELECT {COLUMNS} FROM tenants WHERE tenant_id = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(self.readers()).await?;
-        row.map(|row| {
-            let secret = SealedSecret(row.try_get("secret_sealed")?).open(sealer, id)?;
-            Ok(Tenant::new(view(&row)?, secret))
-        })
-        .transpose()
+        tenant(self.readers(), sealer, id).await
     }
 
     /// The tenant without its secret.

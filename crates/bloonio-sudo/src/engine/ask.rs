@@ -42,6 +42,10 @@ pub(super) enum Delivery {
 
 impl SudoEngine {
     pub(super) async fn ask(&self, asked: &Asked<'_>, view: &RequestView<'_>) -> Result<Decision, Refusal> {
+        if asked.requirement.blocking && self.inner.stopping.is_cancelled() {
+            // Nobody would wait for the answer.
+            return Err(Refusal::state_unavailable());
+        }
         let prompt = asked.requirement.prompt(view).map_err(|worst| match worst {
             Worst::Application(cause) => misconfigured(asked.requirement, &cause),
             Worst::NotJson => Refusal::malformed(),
@@ -54,7 +58,7 @@ impl SudoEngine {
         };
         match self.inner.store.create(&self.inner.settings.tenant_id, new, limits).await {
             Ok(Created::New(instruction)) if asked.requirement.blocking => {
-                self.wait(asked, instruction, challenge).await
+                self.wait(asked, view, instruction, challenge).await
             }
             Ok(Created::New(instruction)) => self.first_call(asked, &instruction, challenge).await,
             Ok(Created::Existing(instruction)) => Err(Refusal::key_required(&instruction)),
@@ -184,6 +188,10 @@ impl SudoEngine {
             }
             _ => Delivery::Away,
         };
+        if delivery == Delivery::Away && self.is_answered(id).await {
+            // The relay had it, and the answer was faster than the relay's own.
+            return Delivery::Sent;
+        }
         self.end(id, Ending::Undelivered).await;
         if delivery == Delivery::Away {
             // The relay may have it all the same.
@@ -201,6 +209,11 @@ impl SudoEngine {
         }
     }
 
+    async fn is_answered(&self, id: &InstructionId) -> bool {
+        let found = self.inner.store.get(&self.inner.settings.tenant_id, id).await;
+        found.is_ok_and(|found| found.is_some_and(|instruction| instruction.decision.is_some()))
+    }
+
     /// Ends an instruction in one atomic step. Whether it is over now by this step.
     pub(super) async fn end(&self, id: &InstructionId, ending: Ending) -> bool {
         match self.inner.store.expire(&self.inner.settings.tenant_id, id, ending).await {
@@ -213,7 +226,7 @@ impl SudoEngine {
     }
 
     /// Asks the relay to take a prompt off the devices; nobody waits for it.
-    pub(super) fn withdraw(&self, id: InstructionId) {
+    pub(crate) fn withdraw(&self, id: InstructionId) {
         let engine = self.clone();
         self.inner.tasks.spawn(async move {
             if let Err(error) = engine.inner.relay.cancel_auth_challenge(&id).await {

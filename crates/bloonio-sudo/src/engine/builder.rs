@@ -11,6 +11,7 @@ use super::{Inner, PairingHook, SudoEngine};
 use crate::client::RelayClient;
 use crate::error::BuildError;
 use crate::identity::{Caller, Closure, Identify, IdentifyError};
+use crate::policy::is_header_name;
 use crate::request::RequestView;
 use crate::route::pairing::PairingEvent;
 use crate::route::waiters::Waiters;
@@ -129,6 +130,9 @@ impl SudoEngineBuilder {
     /// [`BuildError`].
     pub fn build(self) -> Result<SudoEngine, BuildError> {
         let identify = self.identify.ok_or(BuildError::NoIdentity)?;
+        if let Some(name) = self.bound_headers.iter().find(|name| !is_header_name(name)) {
+            return Err(BuildError::BoundHeader(name.clone()));
+        }
         let store = match self.store {
             Some(store) => store,
             None => default_store(&self.clock)?,

@@ -6,12 +6,14 @@ use bloonio_wire::challenge::AuthChallenge;
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::id::InstructionId;
 use tokio::runtime::Handle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::SudoEngine;
 use super::ask::Delivery;
 use super::guard::Asked;
 use crate::decision::{Decision, Refusal};
 use crate::instruction::{Claim, Ending, Instruction, InstructionStatus, Redemption};
+use crate::request::RequestView;
 use crate::store::StoreError;
 
 /// Ends the instruction and withdraws its prompt when the waiting request goes away, in whatever way.
@@ -20,6 +22,8 @@ struct Waiting {
     id: InstructionId,
     runtime: Handle,
     armed: bool,
+    /// Keeps a shutdown waiting until this is over.
+    _token: TaskTrackerToken,
 }
 
 impl Waiting {
@@ -53,11 +57,13 @@ impl SudoEngine {
     pub(super) async fn wait(
         &self,
         asked: &Asked<'_>,
+        view: &RequestView<'_>,
         instruction: Instruction,
         challenge: AuthChallenge,
     ) -> Result<Decision, Refusal> {
         let id = instruction.instruction_id;
-        let mut waiting = Waiting { engine: self.clone(), id: id.clone(), runtime: Handle::current(), armed: true };
+        let (engine, _token) = (self.clone(), self.inner.tasks.token());
+        let mut waiting = Waiting { engine, id: id.clone(), runtime: Handle::current(), armed: true, _token };
         match self.deliver(challenge).await {
             Delivery::Sent => {}
             undelivered => {
@@ -78,6 +84,10 @@ impl SudoEngine {
                 return Err(Refusal::state_unavailable());
             }
         };
+        if let Err(refusal) = self.still_asks(asked, view).await {
+            waiting.end(Ending::Abandoned).await;
+            return Err(refusal);
+        }
         let claim =
             Claim { initiator: asked.initiator, fingerprint: asked.fingerprint, redemption: Redemption::ByWaiter };
         let used = self.consume(&id, &claim).await;
@@ -94,6 +104,15 @@ impl SudoEngine {
             Err(_) => {}
         }
         used
+    }
+
+    /// Whether the same session still asks: it may have been ended while its request waited (ATTACKS A22).
+    async fn still_asks(&self, asked: &Asked<'_>, view: &RequestView<'_>) -> Result<(), Refusal> {
+        let caller = self.identified(view).await?;
+        if caller.initiator_hash(&self.inner.settings.tenant_id) == asked.initiator {
+            return Ok(());
+        }
+        Err(Refusal::new(ErrorCode::SudoUserRequired))
     }
 
     /// Waits until an instruction is no longer pending, however that comes about.

@@ -65,7 +65,11 @@ impl SudoEngine {
         let approved = counts_as_approved(&instruction, submission.approved, &response);
         let verdict = Verdict { approved, device_id: None, webhook_id: None };
         Ok(match self.record(&instruction, &verdict).await? {
-            DecideOutcome::Recorded { .. } => Reply::json(200, &json!({"recorded": true})),
+            DecideOutcome::Recorded { .. } => {
+                // The relay does not know that the device went past it: its prompt would stay on the other devices.
+                self.withdraw(submission.instruction_id.clone());
+                Reply::json(200, &json!({"recorded": true}))
+            }
             DecideOutcome::Unknown => Reply::error(ErrorCode::InvalidResponseToken),
             DecideOutcome::Repeated | DecideOutcome::Final(_) => Reply::error(ErrorCode::AlreadyDecided),
         })

@@ -164,13 +164,16 @@ fn seconds(
 }
 
 fn secret(lookup: Lookup<'_>) -> Result<Secret, ConfigError> {
-    let text = value(lookup, "TENANT_SECRET").ok_or_else(|| missing("TENANT_SECRET"))?;
-    // An empty or short key would sign, and verify, whatever an attacker likes to guess.
-    if text.len() < 32 {
-        let name = format!("{PREFIX}TENANT_SECRET");
-        return Err(ConfigError::InvalidSecret { name, rule: "must have at least 32 characters" });
+    value(lookup, "TENANT_SECRET").map(Secret::new).ok_or_else(|| missing("TENANT_SECRET"))
+}
+
+/// An empty or short key would sign, and verify, whatever an attacker likes to guess.
+pub(super) fn check_secret(secret: &Secret) -> Result<(), ConfigError> {
+    if secret.as_bytes().len() >= 32 {
+        return Ok(());
     }
-    Ok(Secret::new(text))
+    let name = format!("{PREFIX}TENANT_SECRET");
+    Err(ConfigError::InvalidSecret { name, rule: "must have at least 32 characters" })
 }
 
 fn outcome_delivery(text: &str) -> Result<OutcomeDelivery, String> {

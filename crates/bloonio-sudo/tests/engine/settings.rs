@@ -106,3 +106,24 @@ fn settings_show_no_secret() {
     let settings = read(&[]).unwrap();
     assert!(!format!("{settings:?}").contains(SECRET));
 }
+
+#[test]
+fn a_secret_that_could_be_guessed_is_refused_however_it_comes() {
+    for secret in ["", "short"] {
+        let tenant = "tnt_0123456789abcdef0123456789abcdef".parse().unwrap();
+        let refused =
+            bloonio_sudo::RelaySettings::new("https://relay.example", tenant, bloonio_sudo::Secret::new(secret));
+        assert!(matches!(refused, Err(bloonio_sudo::ConfigError::InvalidSecret { .. })), "{secret:?}");
+    }
+}
+
+#[test]
+fn requirements_that_would_bind_nothing_or_exempt_the_wrong_user_are_refused() {
+    use bloonio_sudo::{RequirementError, SudoRequirement};
+    for name in ["", "x tenant", "idempotency-key ", "naïve"] {
+        let refused = SudoRequirement::new("pay").with_bound_header(name).check();
+        assert!(matches!(refused, Err(RequirementError::BoundHeader(_))), "{name:?}");
+    }
+    let another = SudoRequirement::new("pair").with_user(|_| None).with_enrolment_exception();
+    assert_eq!(another.check(), Err(RequirementError::EnrolmentOfAnother));
+}

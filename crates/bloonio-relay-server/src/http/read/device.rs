@@ -12,8 +12,8 @@ use crate::push::PushAddress;
 use crate::service::device::register::Introduction;
 use crate::service::error::ServiceError;
 
-/// Longer push addresses do not exist.
-const MAX_ADDRESS: usize = 4096;
+/// Longer push addresses do not exist, and a message that names one must stay under 2,048 bytes.
+const MAX_ADDRESS: usize = 1024;
 
 /// Body of POST /device/register-token. `has_fcm`: whether this relay can reach devices with an FCM address at all.
 ///

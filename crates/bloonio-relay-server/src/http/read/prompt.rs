@@ -12,6 +12,7 @@ use url::Url;
 use super::{finish, given, optional_url};
 use crate::service::alert::SecurityAlert;
 use crate::service::error::ServiceError;
+use crate::service::notice;
 use crate::service::tenant::TenantConfig;
 
 /// Longest life of a security alert: four weeks, as long as FCM keeps a message.
@@ -120,7 +121,10 @@ pub fn alert(body: &Value) -> Result<SecurityAlert, ServiceError> {
     let title = reader.text("title", 1..=128);
     let text = reader.text("body", 1..=1024);
     let kind = reader.parsed("kind");
-    let notification_id = reader.optional_parsed("notification_id");
+    let notification_id: Option<InstructionId> = reader.optional_parsed("notification_id");
+    if notification_id.as_ref().is_some_and(|id| notice::is_reserved(id.as_str())) {
+        reader.problem("notification_id", "must not be one of the relay's own alerts");
+    }
     let ttl_seconds = reader.optional_integer("ttl_seconds", 10..=MAX_ALERT_TTL);
     let read = user_socket_hash.zip(kind).map(|(user_socket_hash, kind)| SecurityAlert {
         user_socket_hash,

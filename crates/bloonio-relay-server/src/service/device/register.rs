@@ -76,7 +76,7 @@ pub async fn register(
         ProofUse::Void => return Err(ErrorCode::InvalidDeviceToken.into()),
     };
     let pairing = take_over(app, &mut tx, tenant_id, *profile, now).await?;
-    let count = device::count(&mut tx, tenant_id, &pairing.relay_user_linked_id).await?;
+    let count = device::count(&mut tx, tenant_id, &pairing.relay_user_linked_id, now).await?;
     if count.registered >= MAX_DEVICES {
         return Err(ErrorCode::TooManyDevices.into());
     }
@@ -92,8 +92,9 @@ pub async fn register(
         device_public_key: introduction.device_public_key,
         address: introduction.address,
     };
-    // Before the new device's row is there: the alert is for those that were there first.
-    let alert = if first {
+    // Before the new device's row is there: the alert is for those that were there first. One that push no longer reaches
+    // finds it when its app is opened.
+    let alert = if count.registered == 0 {
         None
     } else {
         let notice = Notice::Added { device_id: &new.device_id, device_name: new.device_name.as_deref(), waits };

@@ -94,8 +94,8 @@ fn claimed(row: &SqliteRow) -> Result<Claimed, StorageError> {
     })
 }
 
-/// Prepares the outbox when the process starts: nobody can be sending, so every claimed row is due at once; and a row
-/// whose schedule ran out while the relay was away starts it anew, up to `give_up_at`.
+/// Prepares the outbox when the process starts: nobody can be sending, so every open row is due at once; and each starts
+/// its schedule anew, up to `give_up_at` at least, for the time that the relay was away was none that it was tried in.
 ///
 /// Answers how many rows were found claimed.
 ///
@@ -105,8 +105,9 @@ pub async fn resume(storage: &Storage, now: Timestamp, give_up_at: Timestamp) ->
     let mut tx = storage.begin().await?;
     sqlx::query(
         "-- reschedule_deliveries
-         UPDATE deliveries SET scheduled_from = $1, next_at = $1, give_up_at = $2
-         WHERE state IN ('due', 'sending') AND give_up_at <= $1",
+         UPDATE deliveries SET scheduled_from = $1, next_at = $1,
+                               give_up_at = CASE WHEN give_up_at < $2 THEN $2 ELSE give_up_at END
+         WHERE state IN ('due', 'sending')",
     )
     .bind(now.as_millis())
     .bind(give_up_at.as_millis())
