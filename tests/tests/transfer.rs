@@ -255,9 +255,7 @@ async fn bad_input_is_named_before_anybody_is_asked(#[values(Axum, Actix)] frame
 
 #[rstest]
 #[tokio::test]
-async fn a_body_that_is_declared_too_large_is_refused_before_it_comes(
-    #[values(Axum, Actix)] framework: Framework,
-) {
+async fn a_body_that_is_declared_too_large_is_refused_before_it_comes(#[values(Axum, Actix)] framework: Framework) {
     let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let address = stage.bank.process.url("");
     let mut connection = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
