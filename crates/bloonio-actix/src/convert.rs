@@ -27,15 +27,10 @@ pub(crate) fn view<'a>(request: &'a NativeRequest, body: &'a [u8]) -> RequestVie
         .with_native(request)
 }
 
-/// The whole body of `request`, if it has at most `most` bytes.
+/// The whole body of `request`, if it has at most `most` bytes. What is left of one that is too large actix reads itself,
+/// beside the answer.
 pub(crate) async fn collect(request: &NativeRequest, mut payload: Payload, most: usize) -> Result<Bytes, BodyError> {
-    let view = view(request, &[]);
-    let collected = body::collect(&view, &mut payload, most).await;
-    if collected == Err(BodyError::TooLarge) {
-        // Before the answer: with it, actix hangs up on a body that was not read to its end.
-        body::drain(body::declared(&view), payload).await;
-    }
-    collected
+    body::collect(&view(request, &[]), &mut payload, most).await
 }
 
 /// A refusal, with its code in the extensions for outer middleware. A response and not an error: actix takes five times as

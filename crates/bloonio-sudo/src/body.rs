@@ -32,7 +32,7 @@ pub async fn collect<E>(
     Err(BodyError::TooLarge)
 }
 
-/// Reads on what [`collect`] has left: a client that is still sending would otherwise see a broken pipe in place of the
+/// Reads on what [`collect`] has left, where the framework does not: a client that is still sending would otherwise see a broken pipe in place of the
 /// answer. Not for ever, and not if the client has declared more than that.
 pub async fn drain<E>(declared: usize, pieces: impl Stream<Item = Result<Bytes, E>>) {
     let (most, longest) = DRAINED;

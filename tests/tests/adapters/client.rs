@@ -80,7 +80,7 @@ impl Ask {
             Framing::Length => head.push_str(&format!("content-length: {}\r\n", body.len())),
             Framing::Chunked => {
                 head.push_str("transfer-encoding: chunked\r\n");
-                body = self.body.chunks(7_001).flat_map(|piece| chunk(piece)).chain(*b"0\r\n\r\n").collect();
+                body = self.body.chunks(7_001).flat_map(chunk).chain(*b"0\r\n\r\n").collect();
             }
         }
         head.push_str("\r\n");

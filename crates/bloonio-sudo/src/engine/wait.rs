@@ -6,6 +6,7 @@ use bloonio_wire::challenge::AuthChallenge;
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::id::InstructionId;
 use tokio::runtime::Handle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::SudoEngine;
 use super::ask::Delivery;
@@ -20,6 +21,8 @@ struct Waiting {
     id: InstructionId,
     runtime: Handle,
     armed: bool,
+    /// A shutdown waits for this request too, and so for the withdrawal that it leaves behind.
+    _present: TaskTrackerToken,
 }
 
 impl Waiting {
@@ -57,7 +60,13 @@ impl SudoEngine {
         challenge: AuthChallenge,
     ) -> Result<Decision, Refusal> {
         let id = instruction.instruction_id;
-        let mut waiting = Waiting { engine: self.clone(), id: id.clone(), runtime: Handle::current(), armed: true };
+        let mut waiting = Waiting {
+            engine: self.clone(),
+            id: id.clone(),
+            runtime: Handle::current(),
+            armed: true,
+            _present: self.inner.tasks.token(),
+        };
         match self.deliver(challenge).await {
             Delivery::Sent => {}
             undelivered => {
