@@ -7,6 +7,27 @@ use tokio::process::Command;
 use crate::operator::{Answer, http};
 use crate::tenant::TenantBackend;
 
+/// The web framework that a bank stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framework {
+    /// `axum-transfer`
+    Axum,
+    /// `actix-transfer`
+    Actix,
+}
+
+impl Framework {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Axum, Self::Actix];
+
+    fn bank(self) -> &'static str {
+        match self {
+            Self::Axum => "axum-transfer",
+            Self::Actix => "actix-transfer",
+        }
+    }
+}
+
 /// A running example bank.
 #[derive(Debug)]
 pub struct Bank {
@@ -16,9 +37,14 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Starts the axum bank as a backend of `tenant`, with more environment variables.
-    pub async fn start(relay_url: &str, tenant: &TenantBackend, variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary("axum-transfer").expect("built"));
+    /// Starts the bank on `framework` as a backend of `tenant`, with more environment variables.
+    pub async fn start(
+        framework: Framework,
+        relay_url: &str,
+        tenant: &TenantBackend,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new(binary(framework.bank()).expect("built"));
         command
             .env_clear()
             .env("APP_LISTEN", "127.0.0.1:0")
@@ -28,7 +54,7 @@ impl Bank {
             .env("BLOONIO_RELAY_STATE_BACKEND", "memory")
             .env("RUST_LOG", "info,bloonio_sudo=debug")
             .envs(variables.iter().copied());
-        let process = Process::start("axum-transfer", command).await.expect("the bank starts");
+        let process = Process::start(framework.bank(), command).await.expect("the bank starts");
         Self { process, http: http() }
     }
 

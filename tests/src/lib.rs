@@ -22,4 +22,6 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../../docs/src/guide-axum.md")]
     struct GuideAxum;
+    #[doc = include_str!("../../docs/src/guide-actix.md")]
+    struct GuideActix;
 }

@@ -1,6 +1,6 @@
 //! The whole scene: relay, tenant, bank, and Jane's paired phone.
 
-use crate::bank::Bank;
+use crate::bank::{Bank, Framework};
 use crate::phone::Phone;
 use crate::relay::{Relay, RelaySetup};
 use crate::tenant::TenantBackend;
@@ -19,16 +19,21 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets the scene with default settings.
+    /// Sets the scene with default settings and the axum bank.
     pub async fn set() -> Self {
         Self::set_with(RelaySetup::default(), &[]).await
     }
 
-    /// Sets the scene with settings for the relay and variables for the bank.
+    /// Sets the scene with settings for the relay and variables for the axum bank.
     pub async fn set_with(setup: RelaySetup, variables: &[(&str, &str)]) -> Self {
+        Self::set_on(Framework::Axum, setup, variables).await
+    }
+
+    /// Sets the scene with the bank on `framework`.
+    pub async fn set_on(framework: Framework, setup: RelaySetup, variables: &[(&str, &str)]) -> Self {
         let relay = setup.start().await;
         let tenant = relay.operator().provision("Demo Bank").await;
-        let bank = Bank::start(relay.base_url(), &tenant, variables).await;
+        let bank = Bank::start(framework, relay.base_url(), &tenant, variables).await;
         relay.operator().set_callback_base(&tenant, &bank.process.address).await;
         let offer = bank.get("/pair", "demo-jane").await;
         assert_eq!(offer.status, 200, "{offer:?}");

@@ -1,5 +1,6 @@
 //! What the documents claim, checked.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -84,4 +85,36 @@ fn every_test_that_the_security_model_names_exists() {
         let line = page.lines().find(|line| line.starts_with(&format!("| {row} "))).unwrap();
         assert!(line.contains(&format!("`a{number}_")), "{row} has no test of its own");
     }
+}
+
+/// The sources of an adapter, without its tests.
+fn sources(adapter: &str) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(adapter).join("src");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn the_adapters_are_thin() {
+    for adapter in ["bloonio-axum", "bloonio-actix"] {
+        let lines: usize = sources(adapter).iter().map(|file| file.lines().count()).sum();
+        assert!((1..=330).contains(&lines), "{adapter}: {lines} lines");
+    }
+}
+
+/// What an adapter's `lib.rs` exports.
+fn exports(lib: &str) -> BTreeSet<&str> {
+    let uses = lib.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
+    let names = uses.flat_map(|path| path.split([',', '{', '}']));
+    names.map(|name| name.rsplit("::").next().unwrap().trim()).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn the_adapters_expose_the_same_names() {
+    let axum = exports(include_str!("../../crates/bloonio-axum/src/lib.rs"));
+    let actix = exports(include_str!("../../crates/bloonio-actix/src/lib.rs"));
+    assert!(axum.len() > 20, "{axum:?}");
+    // Each framework has its own word for what is put in front of a handler.
+    let own: Vec<_> = axum.symmetric_difference(&actix).copied().collect();
+    assert_eq!(own, ["SudoLayer", "SudoMiddleware", "SudoService"]);
 }

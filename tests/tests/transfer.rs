@@ -1,17 +1,22 @@
-//! One approval, end to end: real relay, real bank, real phone, each a process of its own.
+//! One approval, end to end: real relay, real bank, real phone, each a process of its own; each test once on either web
+//! framework.
 
+use bloonio_tests::bank::Framework::{self, Actix, Axum};
 use bloonio_tests::bank::transfer;
 use bloonio_tests::operator::Answer;
 use bloonio_tests::phone::Phone;
+use bloonio_tests::relay::RelaySetup;
 use bloonio_tests::stage::Stage;
 use bloonio_tests::wait;
+use rstest::rstest;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+#[rstest]
 #[tokio::test]
-async fn an_approved_transfer_runs_once() {
-    let stage = Stage::set().await;
+async fn an_approved_transfer_runs_once(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let instruction = stage.ask().await;
     let prompt = stage.phone.prompt(&instruction).await;
     assert_eq!(prompt["tenant_name"], "Demo Bank");
@@ -40,9 +45,10 @@ fn jane() -> String {
     hex::encode(sha2::Sha256::digest("bloonio-demo:jane"))[..32].to_owned()
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_first_refusal_tells_what_the_protocol_says() {
-    let stage = Stage::set().await;
+async fn the_first_refusal_tells_what_the_protocol_says(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let refused = stage.bank.transfer(None).await;
     refused.expect_error(403, "SUDO_INSTRUCTION_KEY_REQUIRED");
     let body = &refused.body;
@@ -61,9 +67,10 @@ async fn the_first_refusal_tells_what_the_protocol_says() {
     assert_eq!(stage.phone.prompts().await.len(), 1);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a01_another_body_is_refused_and_the_approval_stays_good() {
-    let stage = Stage::set().await;
+async fn a01_another_body_is_refused_and_the_approval_stays_good(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let instruction = stage.ask().await;
     stage.phone.approve(&instruction).await;
     stage.settled(&instruction).await;
@@ -81,9 +88,10 @@ async fn a01_another_body_is_refused_and_the_approval_stays_good() {
     assert_eq!(stage.bank.transfer(Some(&instruction)).await.status, 200);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a18_another_session_or_user_meets_an_unknown_key() {
-    let stage = Stage::set().await;
+async fn a18_another_session_or_user_meets_an_unknown_key(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let instruction = stage.ask().await;
     stage.phone.approve(&instruction).await;
     stage.settled(&instruction).await;
@@ -99,9 +107,10 @@ async fn a18_another_session_or_user_meets_an_unknown_key() {
     assert_eq!(stage.bank.transfer(Some(&instruction)).await.status, 200);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a16_of_many_concurrent_repeats_one_runs() {
-    let stage = Stage::set().await;
+async fn a16_of_many_concurrent_repeats_one_runs(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let instruction = stage.ask().await;
     stage.phone.approve(&instruction).await;
     stage.settled(&instruction).await;
@@ -113,9 +122,10 @@ async fn a16_of_many_concurrent_repeats_one_runs() {
     assert_eq!(stage.bank.ledger().await.len(), 1);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_denial_is_final() {
-    let stage = Stage::set().await;
+async fn a_denial_is_final(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let instruction = stage.ask().await;
     stage.phone.deny(&instruction).await;
     assert_eq!(stage.settled(&instruction).await, "denied");
@@ -127,9 +137,11 @@ async fn a_denial_is_final() {
     assert!(quiet.retry_after.is_some());
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_prompt_that_nobody_answers_expires() {
-    let stage = Stage::set_with(Default::default(), &[("BLOONIO_RELAY_INSTRUCTION_TTL_SECONDS", "10")]).await;
+async fn a_prompt_that_nobody_answers_expires(#[values(Axum, Actix)] framework: Framework) {
+    let stage =
+        Stage::set_on(framework, RelaySetup::default(), &[("BLOONIO_RELAY_INSTRUCTION_TTL_SECONDS", "10")]).await;
     let instruction = stage.ask().await;
     assert_eq!(stage.settled(&instruction).await, "expired");
     stage.bank.transfer(Some(&instruction)).await.expect_error(403, "SUDO_ACTION_EXPIRED");
@@ -140,9 +152,10 @@ async fn a_prompt_that_nobody_answers_expires() {
     assert_eq!((late.code, late.error()), (1, "GONE"), "{late:?}");
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_golden_number_must_be_typed_on_the_phone() {
-    let stage = Stage::set().await;
+async fn the_golden_number_must_be_typed_on_the_phone(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let body = json!({"new_password": "correct horse"});
     let refused = stage.bank.post("/password/change", "demo-jane", &body, None).await;
     refused.expect_error(403, "SUDO_INSTRUCTION_KEY_REQUIRED");
@@ -161,9 +174,10 @@ async fn the_golden_number_must_be_typed_on_the_phone() {
     assert_eq!((done.status, &done.body), (200, &json!({"changed": true})));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a33_one_wrong_golden_number_ends_the_instruction() {
-    let stage = Stage::set().await;
+async fn a33_one_wrong_golden_number_ends_the_instruction(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let body = json!({"new_password": "correct horse"});
     let refused = stage.bank.post("/password/change", "demo-jane", &body, None).await;
     let number = refused.body["golden_number"].as_i64().unwrap();
@@ -175,9 +189,10 @@ async fn a33_one_wrong_golden_number_ends_the_instruction() {
     done.expect_error(403, "SUDO_ACTION_DENIED");
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_waiting_request_runs_as_soon_as_the_phone_approves() {
-    let stage = Stage::set().await;
+async fn a_waiting_request_runs_as_soon_as_the_phone_approves(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let order = transfer();
     let approving = async {
         let id = wait::until("a prompt", || async {
@@ -195,18 +210,22 @@ async fn a_waiting_request_runs_as_soon_as_the_phone_approves() {
     redeemed.expect_error(403, "SUDO_ACTION_EXPIRED");
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_waiting_request_that_nobody_answers_times_out_and_takes_its_prompt_away() {
-    let stage = Stage::set_with(Default::default(), &[("BLOONIO_RELAY_BLOCK_TIMEOUT_SECONDS", "2")]).await;
+async fn a_waiting_request_that_nobody_answers_times_out_and_takes_its_prompt_away(
+    #[values(Axum, Actix)] framework: Framework,
+) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[("BLOONIO_RELAY_BLOCK_TIMEOUT_SECONDS", "2")]).await;
     let answer = stage.bank.post("/payout/execute", "demo-jane", &transfer(), None).await;
     answer.expect_error(408, "SUDO_ACTION_TIMEOUT");
     wait::until("the prompt to go away", || async { stage.phone.prompts().await.is_empty().then_some(()) }).await;
     assert_eq!(stage.bank.ledger().await.len(), 0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn whoever_is_not_signed_in_gets_nowhere() {
-    let stage = Stage::set().await;
+async fn whoever_is_not_signed_in_gets_nowhere(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     for path in ["/transfer/execute", "/payout/execute", "/password/change"] {
         assert_eq!(stage.bank.post(path, "", &transfer(), None).await.status, 401, "{path}");
         assert_eq!(stage.bank.post(path, "demo-eve", &transfer(), None).await.status, 401, "{path}");
@@ -217,9 +236,10 @@ async fn whoever_is_not_signed_in_gets_nowhere() {
     assert_eq!(stage.phone.prompts().await.len(), 0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn bad_input_is_named_before_anybody_is_asked() {
-    let stage = Stage::set().await;
+async fn bad_input_is_named_before_anybody_is_asked(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let wrong = stage.bank.post("/transfer/execute", "demo-jane", &json!({"amount": null}), None).await;
     wrong.expect_error(422, "VALIDATION_FAILED");
     let fields: Vec<_> = wrong.body["details"].as_array().unwrap().iter().map(|d| d["field"].clone()).collect();
@@ -233,9 +253,10 @@ async fn bad_input_is_named_before_anybody_is_asked() {
     assert_eq!(stage.phone.prompts().await.len(), 0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_body_that_is_declared_too_large_is_refused_before_it_comes() {
-    let stage = Stage::set().await;
+async fn a_body_that_is_declared_too_large_is_refused_before_it_comes(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let address = stage.bank.process.url("");
     let mut connection = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
     let head = "POST /transfer/execute HTTP/1.1\r\nHost: bank\r\nAuthorization: Bearer demo-jane\r\n\
@@ -247,9 +268,10 @@ async fn a_body_that_is_declared_too_large_is_refused_before_it_comes() {
     assert!(line.starts_with("HTTP/1.1 413 "), "{line}");
 }
 
+#[rstest]
 #[tokio::test]
-async fn a30_one_session_may_not_flood_the_phone() {
-    let stage = Stage::set().await;
+async fn a30_one_session_may_not_flood_the_phone(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let order = |n: u32| json!({"amount": format!("{n}.00"), "recipient": "ACME Corp"});
     let ask = async |token: &str, n| stage.bank.post("/transfer/execute", token, &order(n), None).await;
     for n in 1..=2 {
@@ -263,9 +285,10 @@ async fn a30_one_session_may_not_flood_the_phone() {
     assert_eq!(stage.phone.prompts().await.len(), 3);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a40_a_second_phone_needs_an_approval_of_the_first() {
-    let stage = Stage::set().await;
+async fn a40_a_second_phone_needs_an_approval_of_the_first(#[values(Axum, Actix)] framework: Framework) {
+    let stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
     let refused = stage.bank.get("/pair", "demo-jane").await;
     refused.expect_error(403, "SUDO_INSTRUCTION_KEY_REQUIRED");
     let instruction = refused.body["instruction_id"].as_str().unwrap();

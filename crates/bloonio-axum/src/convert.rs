@@ -1,17 +1,16 @@
 //! Between axum's types and the engine's plain data. Nothing is decided here.
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::OriginalUri;
 use axum::response::Response;
-use bloonio_sudo::{Answer, BodyError, Refusal, Reply, RequestView};
-use bytes::{Bytes, BytesMut};
+use bloonio_sudo::{Answer, BodyError, Refusal, Reply, RequestView, body};
+use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
 
-/// So much of a body that is too large is read all the same, for so long.
-const DRAINED: (usize, std::time::Duration) = (4 * 1024 * 1024, std::time::Duration::from_secs(5));
+/// The request that closures meet in [`RequestView::native`]: the parts that the layer received.
+pub type NativeRequest = Parts;
 
 /// The target of the request line: nested routers rewrite the URI in the parts.
 pub(crate) struct Target(Uri);
@@ -33,23 +32,15 @@ impl Target {
     }
 }
 
-/// The whole body, if it has at most `most` bytes. One that declares more is refused before any of it has come.
-pub(crate) async fn collect(mut body: Body, most: usize) -> Result<Bytes, BodyError> {
-    let mut whole = BytesMut::new();
-    let mut fits = body.size_hint().lower() <= most as u64;
-    while fits {
-        let Some(frame) = body.frame().await else { return Ok(whole.freeze()) };
-        whole.extend_from_slice(&frame.map_err(|_| BodyError::Broken)?.into_data().unwrap_or_default());
-        fits = whole.len() <= most;
+/// The whole body of `view`'s request, if it has at most `most` bytes.
+pub(crate) async fn collect(view: &RequestView<'_>, body: Body, most: usize) -> Result<Bytes, BodyError> {
+    let mut pieces = body.into_data_stream();
+    let collected = body::collect(view, &mut pieces, most).await;
+    if collected == Err(BodyError::TooLarge) {
+        // Beside the answer.
+        tokio::spawn(body::drain(body::declared(view), pieces));
     }
-    drain(body);
-    Err(BodyError::TooLarge)
-}
-
-/// Reads on beside the answer: a client that is still sending would otherwise see a broken pipe in its place.
-fn drain(body: Body) {
-    let unread = Limited::new(body, DRAINED.0).map_frame(|frame| frame.map_data(|_| Bytes::new()));
-    tokio::spawn(tokio::time::timeout(DRAINED.1, unread.collect()));
+    collected
 }
 
 /// A refusal, with its code in the extensions for outer layers.

@@ -9,17 +9,20 @@ use crate::convert;
 
 /// What the layer says of a request that it let through.
 #[derive(Debug, Clone)]
-pub(crate) enum Passed {
-    Granted(Grant),
-    Exempt,
-}
+pub(crate) struct Passed(pub(crate) Option<Grant>);
 
 /// The [`Grant`] of the approval that this request runs on.
 ///
 /// A handler that takes it cannot run unapproved: without the layer, or where a condition exempted the request, it is
-/// answered with 500 `SUDO_MISCONFIGURED`. `Option<Sudo>` is `None` for an exempted request, and fails without the layer too.
+/// answered with 500 `SUDO_MISCONFIGURED`. Where a condition may exempt requests, take `Option<Sudo>` or [`MaybeSudo`].
 #[derive(Debug, Clone)]
 pub struct Sudo(pub Grant);
+
+/// The [`Grant`], or `None` for a request that a condition exempted. Fails without the layer, as [`Sudo`] does.
+///
+/// In axum the same as `Option<Sudo>`; handlers that are to read alike in both frameworks take this.
+#[derive(Debug, Clone)]
+pub struct MaybeSudo(pub Option<Grant>);
 
 /// There is no approval to extract. Answered with 500 `SUDO_MISCONFIGURED`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,25 +34,27 @@ impl IntoResponse for SudoMissing {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Sudo {
+impl<S: Send + Sync> FromRequestParts<S> for MaybeSudo {
     type Rejection = SudoMissing;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, SudoMissing> {
-        match parts.extensions.get() {
-            Some(Passed::Granted(grant)) => Ok(Self(grant.clone())),
-            Some(Passed::Exempt) | None => Err(SudoMissing),
-        }
+        let passed: Option<&Passed> = parts.extensions.get();
+        passed.map(|Passed(grant)| Self(grant.clone())).ok_or(SudoMissing)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Sudo {
+    type Rejection = SudoMissing;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, SudoMissing> {
+        MaybeSudo::from_request_parts(parts, state).await?.0.map(Self).ok_or(SudoMissing)
     }
 }
 
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Sudo {
     type Rejection = SudoMissing;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, SudoMissing> {
-        match parts.extensions.get() {
-            Some(Passed::Granted(grant)) => Ok(Some(Self(grant.clone()))),
-            Some(Passed::Exempt) => Ok(None),
-            None => Err(SudoMissing),
-        }
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, SudoMissing> {
+        Ok(MaybeSudo::from_request_parts(parts, state).await?.0.map(Self))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use bloonio_sudo::{BuildError, Caller, RelayClient, RelaySettings, RequestView, SudoEngine, SudoRequirement};
+use bloonio_sudo::{BuildError, Caller, RelayClient, RequestView, SudoEngine, SudoRequirement};
 use tower::Layer;
 
 use crate::routes;
@@ -31,8 +31,7 @@ impl BloonioAuth {
     pub fn from_env(
         identify: impl Fn(&RequestView<'_>) -> Option<Caller> + Send + Sync + 'static,
     ) -> Result<Self, BuildError> {
-        let engine = SudoEngine::builder(RelaySettings::from_env()?).with_identity(identify).build()?;
-        Ok(engine.into())
+        SudoEngine::from_env(identify).map(Self::from)
     }
 
     /// A layer that demands an approval of every request that passes it: for one method, a route, or a whole router.

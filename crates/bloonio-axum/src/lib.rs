@@ -12,6 +12,7 @@ pub use bloonio_sudo::{
     PairingEvent, PairingOffer, PreparePairing, RelayClient, RelayError, RelaySettings, RequestView, SecurityAlert,
     SudoEngine, SudoEngineBuilder, SudoRequirement, TenantId, UserSocketHash,
 };
-pub use extract::{Sudo, SudoMissing};
+pub use convert::NativeRequest;
+pub use extract::{MaybeSudo, Sudo, SudoMissing};
 pub use layer::{BloonioAuth, SudoLayer};
 pub use service::SudoService;

@@ -18,7 +18,7 @@ pub(crate) fn mounted<S: Clone + Send + Sync + 'static>(engine: &SudoEngine) -> 
 async fn serve(engine: &SudoEngine, route: MountedRoute, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let target = convert::Target::of(&parts);
-    convert::answer(match convert::collect(body, MOUNTED_BODY_LIMIT).await {
+    convert::answer(match convert::collect(&target.view(&parts, &[]), body, MOUNTED_BODY_LIMIT).await {
         Ok(body) => engine.serve(route, &target.view(&parts, &body)).await,
         Err(why) => engine.mounted_body_refused(why),
     })

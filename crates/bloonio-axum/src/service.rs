@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::Response;
-use bloonio_sudo::{Decision, Refusal, SudoEngine, SudoRequirement};
+use bloonio_sudo::{Refusal, SudoEngine, SudoRequirement};
 use http::Request;
 use tower::Service;
 
@@ -58,12 +58,9 @@ async fn judge(
     let (mut parts, body) = request.into_parts();
     let target = convert::Target::of(&parts);
     let guarded = engine.guard(requirement, &target.view(&parts, &[])).await?;
-    let body = convert::collect(body, engine.max_body_bytes()).await.map_err(|why| engine.body_refused(why))?;
-    let passed = match guarded.check(&target.view(&parts, &body)).await {
-        Decision::Pass(grant) => Passed::Granted(grant),
-        Decision::Exempt => Passed::Exempt,
-        Decision::Refuse(refusal) => return Err(refusal),
-    };
+    let body = convert::collect(&target.view(&parts, &[]), body, engine.max_body_bytes()).await;
+    let body = body.map_err(|why| engine.body_refused(why))?;
+    let passed = guarded.check(&target.view(&parts, &body)).await.into_result().map(Passed)?;
     // Keeps the used key out of what inner layers print.
     parts.headers.get_mut("x-sudo-instruction-key").into_iter().for_each(|key| key.set_sensitive(true));
     parts.extensions.insert(passed);

@@ -21,6 +21,20 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
+impl Decision {
+    /// For adapters: what the handler's extractor gets (no grant for an exempted request), or the refusal to answer with.
+    ///
+    /// # Errors
+    /// The [`Refusal`].
+    pub fn into_result(self) -> Result<Option<Grant>, Refusal> {
+        match self {
+            Self::Pass(grant) => Ok(Some(grant)),
+            Self::Exempt => Ok(None),
+            Self::Refuse(refusal) => Err(refusal),
+        }
+    }
+}
+
 /// Proof, for the handler, that a person approved this very request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Grant {

@@ -21,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::RelayClient;
-use crate::identity::Identify;
+use crate::error::BuildError;
+use crate::identity::{Caller, Identify};
+use crate::request::RequestView;
 use crate::route::pairing::PairingEvent;
 use crate::route::waiters::Waiters;
 use crate::settings::RelaySettings;
@@ -64,6 +66,16 @@ impl SudoEngine {
     /// Begins an engine with these settings. It still needs an identity closure.
     pub fn builder(settings: RelaySettings) -> SudoEngineBuilder {
         SudoEngineBuilder::new(settings)
+    }
+
+    /// An engine with the settings of the environment (`BLOONIO_RELAY_…`) and this identity closure.
+    ///
+    /// # Errors
+    /// [`BuildError`] naming the variable that is missing or wrong.
+    pub fn from_env(
+        identify: impl Fn(&RequestView<'_>) -> Option<Caller> + Send + Sync + 'static,
+    ) -> Result<Self, BuildError> {
+        Self::builder(RelaySettings::from_env()?).with_identity(identify).build()
     }
 
     /// What was configured.

@@ -1,13 +1,13 @@
 //! The engine of step-up approval: a person approves on the phone what a signed-in session asks for, and then it runs, once.
 //!
-//! This crate decides and names no web framework; [`bloonio-axum`](https://docs.rs/bloonio-axum) puts it in front of axum
-//! routes. Sections named in the documentation are those of the suite's `docs/src/protocol.md` ("PROTOCOL 9.1") and
+//! This crate decides and names no web framework; [`bloonio-axum`](https://docs.rs/bloonio-axum) and
+//! [`bloonio-actix`](https://docs.rs/bloonio-actix) put it in front of routes. Sections named in the documentation are those of the suite's `docs/src/protocol.md` ("PROTOCOL 9.1") and
 //! `docs/src/security.md` ("SECURITY").
 //!
 //! | module | what it settles |
 //! | --- | --- |
 //! | [`policy`] | what a route demands, and what the phone shows |
-//! | [`request`], [`identity`] | a request as plain data, and who makes it |
+//! | [`request`], [`body`], [`identity`] | a request as plain data, and who makes it |
 //! | [`fingerprint`] | what an approval is bound to |
 //! | [`instruction`] | one approval and its state machine |
 //! | [`store`] | where approvals are kept: few, atomic steps |
@@ -18,6 +18,7 @@
 //! | [`settings`], [`error`] | configuration, and what can be wrong with it |
 #![deny(missing_docs)]
 
+pub mod body;
 pub mod client;
 pub mod decision;
 pub mod engine;

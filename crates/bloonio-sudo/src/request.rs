@@ -115,7 +115,7 @@ impl<'a> RequestView<'a> {
         self.body.unwrap_or_default()
     }
 
-    /// The framework's own request if it is a `T`: in axum `http::request::Parts`, whose extensions other layers have set.
+    /// The framework's own request if it is a `T`: the adapters' `NativeRequest`, whose extensions other layers have set.
     pub fn native<T: 'static>(&self) -> Option<&'a T> {
         self.native.and_then(|native| native.downcast_ref())
     }

@@ -1,89 +1,84 @@
-//! The bank's handlers. Each takes [`Sudo`]: without an approval the extractor fails, so no route can forget it.
+//! The bank's handlers. Each takes [`Sudo`] or stands behind a layer: no protected route can forget its approval.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use bloonio_axum::Sudo;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use bloonio_axum::{BloonioAuth, MaybeSudo, Sudo};
+use example_bank::ledger::{Entry, Ledger, NewPassword, Transfer};
+use example_bank::sign_in::Session;
+use example_bank::{Problem, ledger, pairing};
+use serde_json::Value;
 
-/// What has been executed, in order.
-#[derive(Debug, Default)]
-pub struct Ledger(Mutex<Vec<Entry>>);
+/// A [`Problem`] as axum answers it.
+pub struct Refused(Problem);
 
-/// One executed transfer.
-#[derive(Debug, Clone, Serialize)]
-pub struct Entry {
-    transfer_id: usize,
-    approved_by: String,
-    amount: String,
-    recipient: String,
-}
-
-impl Ledger {
-    fn append(&self, approved_by: String, order: Transfer) -> Entry {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Transfer { amount, recipient } = order;
-        let entry = Entry { transfer_id: entries.len() + 1, approved_by, amount, recipient };
-        entries.push(entry.clone());
-        entry
-    }
-
-    fn entries(&self) -> Vec<Entry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
     }
 }
 
-/// Body of a transfer.
-#[derive(Debug, Deserialize)]
-pub struct Transfer {
-    amount: String,
-    recipient: String,
+impl From<JsonRejection> for Refused {
+    fn from(rejection: JsonRejection) -> Self {
+        Self(Problem::invalid("", &rejection.body_text()))
+    }
 }
 
-/// Body of a change of password.
-#[derive(Debug, Deserialize)]
-pub struct NewPassword {
-    new_password: String,
-}
-
-type Refusal = (StatusCode, Json<Value>);
-
-fn invalid(field: &str, problem: &str) -> Refusal {
-    let body = json!({
-        "success": false, "status_code": 422, "error": "VALIDATION_FAILED", "data": null,
-        "message": "The request breaks one or more rules.", "details": [{"field": field, "problem": problem}]
-    });
-    (StatusCode::UNPROCESSABLE_ENTITY, Json(body))
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, [(CACHE_CONTROL, "no-store")], Json(self.0.body)).into_response()
+    }
 }
 
 /// Moves money.
 pub async fn transfer(
     State(ledger): State<Arc<Ledger>>,
     Sudo(grant): Sudo,
-    body: Result<Json<Transfer>, JsonRejection>,
-) -> Result<Json<Entry>, Refusal> {
-    let Json(order) = body.map_err(|rejection| invalid("", &rejection.body_text()))?;
-    Ok(Json(ledger.append(grant.approved_by().to_string(), order)))
+    order: Result<Json<Transfer>, JsonRejection>,
+) -> Result<Json<Entry>, Refused> {
+    let Json(order) = order?;
+    Ok(Json(ledger.execute(&grant, order)))
 }
 
-/// Changes the password; this bank forgets it at once.
+/// Changes the password.
 pub async fn change_password(
-    Sudo(_grant): Sudo,
-    body: Result<Json<NewPassword>, JsonRejection>,
-) -> Result<Json<Value>, Refusal> {
-    let Json(wanted) = body.map_err(|rejection| invalid("", &rejection.body_text()))?;
-    if wanted.new_password.is_empty() {
-        return Err(invalid("new_password", "must not be empty"));
-    }
-    Ok(Json(json!({"changed": true})))
+    Sudo(grant): Sudo,
+    wanted: Result<Json<NewPassword>, JsonRejection>,
+) -> Result<Json<Value>, Refused> {
+    let Json(wanted) = wanted?;
+    Ok(Json(ledger::change_password(&grant, &wanted)?))
 }
 
 /// What has been executed.
 pub async fn ledger(State(ledger): State<Arc<Ledger>>) -> Json<Value> {
-    let items = ledger.entries();
-    Json(json!({"count": items.len(), "items": items}))
+    Json(ledger.listed())
+}
+
+/// A fresh pairing code. The approval is none for who has never paired; without the layer there is not even that, and the
+/// route fails.
+pub async fn pair(
+    _approval: MaybeSudo,
+    State(auth): State<BloonioAuth>,
+    Extension(session): Extension<Session>,
+) -> Result<impl IntoResponse, Refused> {
+    let offer = pairing::offer(auth.relay(), &session).await?;
+    // Whoever has the code can pair: no cache may keep it.
+    Ok(([(CACHE_CONTROL, "no-store")], Json(offer)))
+}
+
+/// Turns away whoever is not signed in, and hands the session to the handlers.
+pub async fn sign_in(mut request: Request, next: Next) -> Response {
+    let named = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(session) = named.and_then(Session::from_authorization) else {
+        return Refused(Problem::sign_in_first()).into_response();
+    };
+    request.extensions_mut().insert(session);
+    next.run(request).await
 }

@@ -1,12 +1,6 @@
 //! A stand-in for a real sign-in: the bearer token `demo-jane` is Jane, `demo-jane.phone` another session of hers.
 
-use axum::Json;
-use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use bloonio_axum::{Caller, RequestView, UserSocketHash};
+use bloonio_sudo::{Caller, RequestView, UserSocketHash};
 use sha2::{Digest, Sha256};
 
 const USERS: [&str; 2] = ["jane", "john"];
@@ -21,15 +15,12 @@ pub struct Session {
 }
 
 impl Session {
-    fn from_authorization(value: &str) -> Option<Self> {
+    /// Whoever an `Authorization` header names.
+    pub fn from_authorization(value: &str) -> Option<Self> {
         let token = value.strip_prefix("Bearer ")?;
         let name = token.strip_prefix("demo-")?.split('.').next()?;
         let user = USERS.into_iter().find(|user| *user == name)?;
         Some(Self { user, token: token.to_owned() })
-    }
-
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        Self::from_authorization(headers.get(AUTHORIZATION)?.to_str().ok()?)
     }
 
     /// The bank's opaque handle of the user at the relay.
@@ -43,16 +34,6 @@ impl Session {
 pub fn identify(view: &RequestView<'_>) -> Option<Caller> {
     let session = Session::from_authorization(view.header("authorization")?)?;
     Some(Caller::new(session.user_socket_hash()?, session.token))
-}
-
-/// Turns away whoever is not signed in, and hands the session to the handlers.
-pub async fn required(mut request: Request, next: Next) -> Response {
-    let Some(session) = Session::of(request.headers()) else {
-        let body = serde_json::json!({"success": false, "status_code": 401, "error": "SUDO_USER_REQUIRED", "message": "Sign in first."});
-        return (StatusCode::UNAUTHORIZED, [(CACHE_CONTROL, "no-store")], Json(body)).into_response();
-    };
-    request.extensions_mut().insert(session);
-    next.run(request).await
 }
 
 #[cfg(test)]

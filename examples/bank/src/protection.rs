@@ -1,6 +1,6 @@
 //! Which routes need an approval, and what the phone shows. The texts come from the request itself.
 
-use bloonio_axum::{CustomType, DataType, SudoRequirement};
+use bloonio_sudo::{CustomType, DataType, SudoRequirement};
 
 fn money(action: &str, title: &str) -> SudoRequirement {
     SudoRequirement::new(action)

@@ -1,0 +1,16 @@
+//! The contract of the adapters: every row is a request over a real socket, and both frameworks must answer it alike.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod binding;
+mod blocking;
+mod bodies;
+mod client;
+mod codes;
+mod key;
+mod method;
+mod mounted;
+mod server;
+// The engine's own cast: recording relay, manual clock, fragile store.
+#[allow(dead_code, reason = "these tests use a part of the cast")]
+#[path = "../../../crates/bloonio-sudo/tests/engine/support.rs"]
+mod support;
