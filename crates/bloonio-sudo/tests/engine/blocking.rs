@@ -1,5 +1,7 @@
 //! Blocking mode: one request, which waits (SECURITY, "What counts as approved").
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::{Call, Mood, Stage, identify, settings, transfer};
@@ -55,6 +57,24 @@ async fn nobody_answering_is_408_and_takes_the_prompt_away() {
     assert_eq!(stage.status(sent.instruction_id.as_str()).await, InstructionStatus::Expired);
     // Whoever asks again at once is not heard: a timeout must not become a second push.
     Call::transfer().refused(&stage.engine, &payout(), ErrorCode::SudoTooManyPending).await;
+}
+
+#[tokio::test]
+async fn a22_a_session_that_ended_while_its_request_waited_runs_nothing() {
+    let signed_in = Arc::new(AtomicBool::new(true));
+    let session = Arc::clone(&signed_in);
+    let stage = Stage::with(settings(), |builder| {
+        builder.with_identity(move |view| session.load(Ordering::SeqCst).then(|| identify(view)).flatten())
+    });
+    let (call, payout) = (Call::transfer(), payout());
+    let end_and_approve = async {
+        let key = key_of_waiting(&stage).await;
+        signed_in.store(false, Ordering::SeqCst);
+        stage.tell(&stage.event(&key, true)).await.assert(200);
+        key
+    };
+    let (_, key) = tokio::join!(call.refused(&stage.engine, &payout, ErrorCode::SudoUserRequired), end_and_approve);
+    assert_eq!(stage.status(&key).await, InstructionStatus::Expired);
 }
 
 #[tokio::test]
