@@ -2,10 +2,16 @@
 //!
 //! ```text
 //! pending ─► validated ─► consumed
-//!    │           └──────► expired
+//!    │         │  ▲ └───► expired
+//!    │     held│  │released
+//!    │         ▼  │
+//!    │     validated, in use ─► consumed
 //!    ├─────► denied
 //!    └─────► expired
 //! ```
+//! An approval is *in use* while the handler of a request runs on it under [`Usage::UntilAnswered`]. Nobody else can use
+//! it then, and time does not end it; a process that dies meanwhile leaves it in use for good, which is as good as used.
+//!
 //! The transitions are plain functions on a record, so that every store that can hold a record under a lock shares them;
 //! a store with its own atomic statements must do the same in its own language, and the acceptance suite says whether it does.
 
@@ -20,6 +26,9 @@ use subtle::ConstantTimeEq;
 
 use crate::fingerprint::Fingerprint;
 use crate::identity::InitiatorHash;
+
+/// So many wrong codes deny an instruction (PROTOCOL 9.4).
+pub const WRONG_CODES_TO_DENY: u32 = 3;
 
 /// Where an instruction stands. The last three are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +61,19 @@ impl InstructionStatus {
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Consumed | Self::Denied | Self::Expired)
     }
+}
+
+/// What using an approval does to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Usage {
+    /// It is consumed at once.
+    #[default]
+    Once,
+    /// It is in use until the store is told to [`complete`](crate::store::InstructionStore::complete) or to
+    /// [`release`](crate::store::InstructionStore::release) it.
+    UntilAnswered,
+    /// It is only looked at: whoever asks consumes it elsewhere, and completes it then.
+    Elsewhere,
 }
 
 /// Who may use an approval.
@@ -113,6 +135,8 @@ impl TokenHash {
 pub struct Verdict {
     /// Whether it counts as approved.
     pub approved: bool,
+    /// Whether it does not because of a wrong golden number.
+    pub wrong_number: bool,
     /// The device that answered, where known.
     pub device_id: Option<String>,
     /// The signed name of the callback that brought it, where there was one.
@@ -137,12 +161,14 @@ pub struct Claim {
     pub fingerprint: Fingerprint,
     /// In which way.
     pub redemption: Redemption,
+    /// To what effect.
+    pub usage: Usage,
 }
 
 /// Why an approval cannot be used, in the order of the checks (PROTOCOL 9.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsumeRefusal {
-    /// Unknown, another's, not redeemable this way, expired or used: one answer.
+    /// Unknown, another's, not redeemable this way, expired, used or in use: one answer.
     Expired,
     /// Denied.
     Denied,
@@ -185,6 +211,10 @@ pub struct Instruction {
     pub execution_window: Duration,
     /// Where it stands.
     pub status: InstructionStatus,
+    /// Whether a request runs on it right now.
+    pub in_use: bool,
+    /// Wrong codes so far.
+    pub wrong_codes: u32,
     /// The decision, once there is one.
     pub decision: Option<DecisionRecord>,
     /// Why and when it expired, once it has.
@@ -219,7 +249,7 @@ impl Instruction {
     pub fn settle(&mut self, now: Timestamp) -> bool {
         let (until, ending) = match self.status {
             InstructionStatus::Pending => (self.good_until(), Ending::TimedOut),
-            InstructionStatus::Validated => (self.good_until(), Ending::Unused),
+            InstructionStatus::Validated if !self.in_use => (self.good_until(), Ending::Unused),
             _ => return false,
         };
         if now < until {
@@ -241,7 +271,25 @@ impl Instruction {
         true
     }
 
-    /// Uses the approval, once.
+    /// Counts a wrong code. The answer that the record then holds: too many of them deny it.
+    ///
+    /// # Errors
+    /// The status that holds, where it can no longer be answered.
+    pub fn miss(&mut self, now: Timestamp) -> Result<Option<Verdict>, InstructionStatus> {
+        self.settle(now);
+        if self.status != InstructionStatus::Pending {
+            return Err(self.status);
+        }
+        self.wrong_codes = self.wrong_codes.saturating_add(1);
+        if self.wrong_codes < WRONG_CODES_TO_DENY {
+            return Ok(None);
+        }
+        let verdict = Verdict { approved: false, wrong_number: false, device_id: None, webhook_id: None };
+        self.decide(&verdict, now);
+        Ok(Some(verdict))
+    }
+
+    /// Uses the approval, in the way that the claim says.
     ///
     /// # Errors
     /// [`ConsumeRefusal`]; a mismatch leaves the approval good for the request that it was given for.
@@ -252,20 +300,42 @@ impl Instruction {
         }
         match self.status {
             InstructionStatus::Expired | InstructionStatus::Consumed => Err(ConsumeRefusal::Expired),
+            InstructionStatus::Validated if self.in_use => Err(ConsumeRefusal::Expired),
             InstructionStatus::Denied => Err(ConsumeRefusal::Denied),
             _ if self.fingerprint != claim.fingerprint => Err(ConsumeRefusal::Mismatch),
             InstructionStatus::Pending => Err(ConsumeRefusal::Pending(Box::new(self.clone()))),
             InstructionStatus::Validated => {
-                self.status = InstructionStatus::Consumed;
+                match claim.usage {
+                    Usage::Once => self.status = InstructionStatus::Consumed,
+                    Usage::UntilAnswered => self.in_use = true,
+                    Usage::Elsewhere => {}
+                }
                 Ok(())
             }
         }
     }
 
+    /// Notes that the request ran on it: an approval in use, or used elsewhere, is consumed. Whether that changed anything.
+    pub fn complete(&mut self, now: Timestamp) -> bool {
+        self.settle(now);
+        if self.status != InstructionStatus::Validated {
+            return false;
+        }
+        (self.status, self.in_use) = (InstructionStatus::Consumed, false);
+        true
+    }
+
+    /// Makes an approval in use good again, for as long as it would have been. Whether that changed anything.
+    pub fn release(&mut self, now: Timestamp) -> bool {
+        let was_in_use = std::mem::take(&mut self.in_use);
+        self.settle(now);
+        was_in_use
+    }
+
     /// Ends it before its time. Whether that changed anything.
     pub fn end(&mut self, ending: Ending, now: Timestamp) -> bool {
         self.settle(now);
-        if self.status.is_final() {
+        if self.status.is_final() || self.in_use {
             return false;
         }
         self.status = InstructionStatus::Expired;
@@ -283,7 +353,10 @@ mod tests {
     enum Step {
         Wait(u16),
         Decide(bool),
-        Consume,
+        Consume(Usage),
+        Complete,
+        Release,
+        Miss,
         End,
     }
 
@@ -291,7 +364,10 @@ mod tests {
         let step = prop_oneof![
             (0u16..400).prop_map(Step::Wait),
             any::<bool>().prop_map(Step::Decide),
-            Just(Step::Consume),
+            prop_oneof![Just(Usage::Once), Just(Usage::UntilAnswered)].prop_map(Step::Consume),
+            Just(Step::Complete),
+            Just(Step::Release),
+            Just(Step::Miss),
             Just(Step::End),
         ];
         prop::collection::vec(step, 0..12)
@@ -314,6 +390,8 @@ mod tests {
             expires_at: now.plus(Duration::from_secs(180)),
             execution_window: Duration::from_secs(60),
             status: InstructionStatus::Pending,
+            in_use: false,
+            wrong_codes: 0,
             decision: None,
             ended: None,
         }
@@ -331,8 +409,10 @@ mod tests {
             let mut instruction = pending(now);
             let claim = Claim {
                 initiator: instruction.initiator, fingerprint: instruction.fingerprint, redemption: Redemption::ByKey,
+                usage: Usage::Once,
             };
-            let mut used = 0;
+            // Requests that run on it, and those that ran without being released.
+            let (mut running, mut used) = (0, 0);
             for step in steps {
                 let before = instruction.clone();
                 match step {
@@ -341,18 +421,37 @@ mod tests {
                         instruction.settle(now);
                     }
                     Step::Decide(approved) => {
-                        let verdict = Verdict { approved, device_id: None, webhook_id: None };
+                        let verdict = Verdict { approved, wrong_number: false, device_id: None, webhook_id: None };
                         let in_time = before.status == InstructionStatus::Pending && now < before.expires_at;
                         prop_assert_eq!(instruction.decide(&verdict, now), in_time);
                     }
-                    Step::Consume => {
+                    Step::Consume(usage) => {
                         let good = before.status == InstructionStatus::Validated && now < before.good_until();
-                        prop_assert_eq!(instruction.consume(&claim, now).is_ok(), good);
-                        used += u32::from(good);
+                        let consumed = instruction.consume(&Claim { usage, ..claim }, now).is_ok();
+                        prop_assert_eq!(consumed, good && running == 0);
+                        match usage {
+                            Usage::UntilAnswered => running += u32::from(consumed),
+                            _ => used += u32::from(consumed),
+                        }
+                    }
+                    Step::Complete if running == 1 => {
+                        prop_assert!(instruction.complete(now), "whoever runs on it can always say so");
+                        (running, used) = (0, used + 1);
+                    }
+                    Step::Complete => {}
+                    Step::Release => {
+                        prop_assert_eq!(instruction.release(now), running == 1);
+                        running = 0;
+                    }
+                    Step::Miss => {
+                        let misses = before.wrong_codes;
+                        if let Ok(answer) = instruction.miss(now) {
+                            prop_assert_eq!(answer.is_some(), misses + 1 == WRONG_CODES_TO_DENY);
+                        }
                     }
                     Step::End => {
                         instruction.end(Ending::Abandoned, now);
-                        prop_assert!(instruction.status.is_final());
+                        prop_assert!(instruction.status.is_final() || running == 1);
                     }
                 }
                 prop_assert!(may_follow(before.status, instruction.status), "{:?} to {:?}", before, instruction);
@@ -362,7 +461,7 @@ mod tests {
                 let approved = instruction.decision.as_ref().is_some_and(|decision| decision.verdict.approved);
                 prop_assert!(approved || instruction.status != InstructionStatus::Consumed);
             }
-            prop_assert!(used <= 1);
+            prop_assert!(used + running <= 1);
         }
     }
 

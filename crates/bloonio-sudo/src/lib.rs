@@ -14,6 +14,7 @@
 //! | [`engine`] | the flow of a protected request |
 //! | [`decision`], [`reply`] | what comes out: pass or refuse, and every answer's bytes |
 //! | [`route`] | callbacks, answers of devices, statuses |
+//! | [`device_keys`] | the keys of users' phones, pinned |
 //! | [`client`] | calls to the relay |
 //! | [`settings`], [`error`] | configuration, and what can be wrong with it |
 #![deny(missing_docs)]
@@ -21,6 +22,7 @@
 pub mod body;
 pub mod client;
 pub mod decision;
+pub mod device_keys;
 pub mod engine;
 pub mod error;
 pub mod fingerprint;

@@ -1,8 +1,8 @@
 //! Where instructions are kept: a few atomic steps, and the promises that every store makes.
 //!
 //! A store offers no `save`. Each transition is one atomic step that checks and changes at once, by the store's own clock,
-//! so that of any number of concurrent callers exactly one sees it happen. `decide`, `consume` and `expire` never create;
-//! a final status never changes. Final records are kept [`KEPT_FOR`] past `expires_at`, so that a late callback meets a
+//! so that of any number of concurrent callers exactly one sees it happen. Nothing but `create` creates; a final status
+//! never changes. Final records are kept [`KEPT_FOR`] past `expires_at`, so that a late callback meets a
 //! memory and not a void. The tenant is part of every key.
 
 #[cfg(feature = "memory")]
@@ -37,6 +37,11 @@ pub const DENIAL_MEMORY: Duration = Duration::from_secs(15 * 60);
 pub const FIRST_SILENCE: Duration = Duration::from_secs(60);
 /// …up to this; the doubling is forgotten after [`KEPT_FOR`] without a silence.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
+
+/// From so many wrong golden numbers of one user…
+pub const WRONG_NUMBERS_TO_TYPE: usize = 3;
+/// …within this time, his further prompts ask to type the number (SECURITY, "Attention and guessing").
+pub const WRONG_NUMBER_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
 /// The store cannot answer. Nothing may run on it.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +105,8 @@ impl NewInstruction {
             expires_at: now.plus(self.ttl),
             execution_window: self.execution_window,
             status: InstructionStatus::Pending,
+            in_use: false,
+            wrong_codes: 0,
             decision: None,
             ended: None,
         }
@@ -119,7 +126,12 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
     /// A new instruction; its prompt must now be sent.
-    New(Instruction),
+    New {
+        /// The record.
+        instruction: Instruction,
+        /// Whether the user has given so many wrong numbers that this one may not be picked, only typed.
+        typed_only: bool,
+    },
     /// The same request has one already; nothing is to be sent.
     Existing(Instruction),
     /// Not now.
@@ -174,12 +186,28 @@ impl DecideOutcome {
     }
 }
 
+/// What became of a wrong code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissOutcome {
+    /// Counted; another code may be tried.
+    Counted,
+    /// Counted, and one too many: the instruction is denied now.
+    Denied {
+        /// How long this denial silences the initiator, if it does.
+        silenced_for: Option<Duration>,
+    },
+    /// It can no longer be answered.
+    Final(InstructionStatus),
+    /// No such instruction of this tenant.
+    Unknown,
+}
+
 /// What became of a wish to end an instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpireOutcome {
     /// Ended now.
     Expired,
-    /// It was final before.
+    /// It was final before, or is in use.
     Final(InstructionStatus),
     /// No such instruction of this tenant.
     Unknown,
@@ -212,7 +240,8 @@ impl Wakeups {
 #[async_trait]
 pub trait InstructionStore: Send + Sync + fmt::Debug {
     /// Creates an instruction, or finds the open one of the same request, or refuses for the sake of the user's
-    /// attention: one atomic step. Checked in this order: existing, quiet, silence, initiator, user.
+    /// attention: one atomic step. Checked in this order: existing, quiet, silence, initiator, user. An approval in use is
+    /// no open instruction.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was created then.
@@ -235,7 +264,14 @@ pub trait InstructionStore: Send + Sync + fmt::Debug {
         verdict: &Verdict,
     ) -> Result<DecideOutcome, StoreError>;
 
-    /// Uses an approval: all checks and the change in one atomic step, so that it succeeds once.
+    /// Counts a wrong code on a pending, unexpired instruction, and denies it with the third: one atomic step.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn miss(&self, tenant: &TenantId, id: &InstructionId) -> Result<MissOutcome, StoreError>;
+
+    /// Uses an approval in the way that the claim says: all checks and the change in one atomic step, so that it succeeds
+    /// once.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -246,7 +282,20 @@ pub trait InstructionStore: Send + Sync + fmt::Debug {
         claim: &Claim,
     ) -> Result<Result<Instruction, ConsumeRefusal>, StoreError>;
 
-    /// Ends a pending or validated instruction before its time: one atomic step.
+    /// Consumes an approval that is in use, or that was used elsewhere: one atomic step. Whether it was there to be
+    /// consumed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn complete(&self, tenant: &TenantId, id: &InstructionId) -> Result<bool, StoreError>;
+
+    /// Makes an approval in use good again, until it would have ended anyway: one atomic step. Whether it was in use.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn release(&self, tenant: &TenantId, id: &InstructionId) -> Result<bool, StoreError>;
+
+    /// Ends a pending or validated instruction that is not in use before its time: one atomic step.
     ///
     /// # Errors
     /// [`StoreError`].

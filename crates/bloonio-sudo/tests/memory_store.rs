@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bloonio_sudo::Clock;
+use bloonio_sudo::device_keys::MemoryDeviceKeys;
 use bloonio_sudo::store::InstructionStore;
 use bloonio_sudo::store::memory::MemoryStore;
 
@@ -13,6 +14,12 @@ async fn fresh(clock: Arc<dyn Clock>) -> Arc<dyn InstructionStore> {
 
 bloonio_sudo::instruction_store_suite!(fresh);
 
+#[tokio::test]
+async fn a_pinned_device_never_changes() {
+    let keys = Arc::new(MemoryDeviceKeys::default());
+    bloonio_sudo::store::suite::a_pinned_device_never_changes(keys).await.unwrap();
+}
+
 mod bounds {
     use std::sync::Arc;
     use std::time::Duration;
@@ -21,7 +28,7 @@ mod bounds {
     use bloonio_sudo::identity::InitiatorHash;
     use bloonio_sudo::instruction::{Ending, Redemption, TokenHash};
     use bloonio_sudo::store::memory::MemoryStore;
-    use bloonio_sudo::store::{Created, InstructionStore, KEPT_FOR, Limits, NewInstruction, QUIET_AFTER, StoreError};
+    use bloonio_sudo::store::{Created, InstructionStore, KEPT_FOR, Limits, NewInstruction, StoreError};
     use bloonio_sudo::wire::clock::ManualClock;
     use bloonio_sudo::{CustomType, InstructionId, TenantId, Timestamp, UserSocketHash};
 
@@ -73,7 +80,7 @@ mod bounds {
     async fn a_full_store_refuses_rather_than_drop_what_is_unexpired() {
         let small = Small::new();
         for n in 0..8 {
-            assert!(matches!(small.create(n).await, Ok(Created::New(_))), "{n}");
+            assert!(matches!(small.create(n).await, Ok(Created::New { .. })), "{n}");
         }
         // Final, but within its life: a late callback must still find it.
         small.store.expire(&small.tenant, &id(0), Ending::Undelivered).await.unwrap();
@@ -90,8 +97,8 @@ mod bounds {
             small.create(n).await.unwrap();
             small.clock.advance(Duration::from_secs(1));
         }
-        small.clock.advance(TTL + QUIET_AFTER);
-        assert!(matches!(small.create(8).await, Ok(Created::New(_))));
+        small.clock.advance(TTL);
+        assert!(matches!(small.create(8).await, Ok(Created::New { .. })));
         assert!(!small.knows(0).await);
         for n in 1..=8 {
             assert!(small.knows(n).await, "{n}");
@@ -106,7 +113,7 @@ mod bounds {
         }
         small.clock.advance(TTL + KEPT_FOR);
         for n in 10..18 {
-            assert!(matches!(small.create(n).await, Ok(Created::New(_))), "{n}");
+            assert!(matches!(small.create(n).await, Ok(Created::New { .. })), "{n}");
         }
         assert!(!small.knows(7).await);
     }

@@ -57,10 +57,10 @@ impl SudoEngine {
             per_user: self.most_open(asked.requirement.custom_type),
         };
         match self.inner.store.create(&self.inner.settings.tenant_id, new, limits).await {
-            Ok(Created::New(instruction)) if asked.requirement.blocking => {
+            Ok(Created::New { instruction, .. }) if asked.requirement.blocking => {
                 self.wait(asked, view, instruction, challenge).await
             }
-            Ok(Created::New(instruction)) => self.first_call(asked, &instruction, challenge).await,
+            Ok(Created::New { instruction, .. }) => self.first_call(asked, &instruction, challenge).await,
             Ok(Created::Existing(instruction)) => Err(Refusal::key_required(&instruction)),
             Ok(Created::Limited(limited)) => {
                 tracing::info!(action = asked.requirement.action(), reason = ?limited.reason, "no new prompt for now");

@@ -102,7 +102,8 @@ impl SudoEngine {
         }
         let response = event.response_data.unwrap_or_default();
         let approved = counts_as_approved(&instruction, event.approved, &response);
-        let verdict = Verdict { approved, device_id: response.device_id, webhook_id };
+        let wrong_number = event.approved && !approved && instruction.custom_type == CustomType::GoldenNumber;
+        let verdict = Verdict { approved, wrong_number, device_id: response.device_id, webhook_id };
         match self.record(&instruction, &verdict).await.map_err(EventRefusal::Store)? {
             DecideOutcome::Unknown => Err(EventRefusal::Unknown),
             DecideOutcome::Recorded { .. } | DecideOutcome::Repeated => Ok(()),

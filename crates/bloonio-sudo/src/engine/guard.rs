@@ -8,7 +8,7 @@ use super::{SudoEngine, short_hash};
 use crate::decision::{Decision, Grant, Refusal};
 use crate::fingerprint::{Asking, Fingerprint};
 use crate::identity::{Caller, InitiatorHash};
-use crate::instruction::{Claim, ConsumeRefusal, Redemption};
+use crate::instruction::{Claim, ConsumeRefusal, Redemption, Usage};
 use crate::policy::SudoRequirement;
 use crate::request::{BodyError, RequestView};
 
@@ -33,6 +33,14 @@ pub(super) struct Asked<'r> {
     pub(super) initiator: InitiatorHash,
     pub(super) has_initiator: bool,
     pub(super) fingerprint: Fingerprint,
+}
+
+impl Asked<'_> {
+    /// This request's claim on an approval.
+    pub(super) fn claim(&self, redemption: Redemption) -> Claim {
+        let Self { initiator, fingerprint, .. } = *self;
+        Claim { initiator, fingerprint, redemption, usage: Usage::Once }
+    }
 }
 
 impl SudoEngine {
@@ -146,8 +154,7 @@ impl Guarded<'_> {
         // A malformed key is answered like an unknown one, and is never looked up.
         let key = std::str::from_utf8(key).ok().and_then(|key| InstructionId::parse(key).ok());
         let Some(id) = key else { return Err(Refusal::new(ErrorCode::SudoActionExpired)) };
-        let claim = Claim { initiator: asked.initiator, fingerprint: asked.fingerprint, redemption: Redemption::ByKey };
-        self.engine.consume(&id, &claim).await
+        self.engine.consume(&id, &asked.claim(Redemption::ByKey)).await
     }
 }
 

@@ -12,7 +12,7 @@ use super::SudoEngine;
 use super::ask::Delivery;
 use super::guard::Asked;
 use crate::decision::{Decision, Refusal};
-use crate::instruction::{Claim, Ending, Instruction, InstructionStatus, Redemption};
+use crate::instruction::{Ending, Instruction, InstructionStatus, Redemption};
 use crate::request::RequestView;
 use crate::store::StoreError;
 
@@ -88,8 +88,7 @@ impl SudoEngine {
             waiting.end(Ending::Abandoned).await;
             return Err(refusal);
         }
-        let claim =
-            Claim { initiator: asked.initiator, fingerprint: asked.fingerprint, redemption: Redemption::ByWaiter };
+        let claim = asked.claim(Redemption::ByWaiter);
         let used = self.consume(&id, &claim).await;
         match &used {
             Ok(_) => waiting.disarm(),

@@ -63,7 +63,8 @@ impl SudoEngine {
         }
         let response = ResponseData { selected_number: submission.selected_number, ..ResponseData::default() };
         let approved = counts_as_approved(&instruction, submission.approved, &response);
-        let verdict = Verdict { approved, device_id: None, webhook_id: None };
+        let wrong_number = submission.approved && !approved;
+        let verdict = Verdict { approved, wrong_number, device_id: None, webhook_id: None };
         Ok(match self.record(&instruction, &verdict).await? {
             DecideOutcome::Recorded { .. } => {
                 // The relay does not know that the device went past it: its prompt would stay on the other devices.

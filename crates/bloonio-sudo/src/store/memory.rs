@@ -11,7 +11,9 @@ use bloonio_wire::clock::{Clock, Timestamp};
 use bloonio_wire::id::{InstructionId, TenantId};
 
 use self::state::State;
-use super::{Created, DecideOutcome, ExpireOutcome, InstructionStore, Limits, NewInstruction, StoreError, Wakeups};
+use super::{
+    Created, DecideOutcome, ExpireOutcome, InstructionStore, Limits, MissOutcome, NewInstruction, StoreError, Wakeups,
+};
 use crate::instruction::{Claim, ConsumeRefusal, Ending, Instruction, Verdict};
 
 /// So many records are kept unless told otherwise; one takes about half a kilobyte.
@@ -65,6 +67,21 @@ impl InstructionStore for MemoryStore {
     ) -> Result<DecideOutcome, StoreError> {
         let (mut state, now) = self.settled();
         Ok(state.decide(tenant, id, verdict, now))
+    }
+
+    async fn miss(&self, tenant: &TenantId, id: &InstructionId) -> Result<MissOutcome, StoreError> {
+        let (mut state, now) = self.settled();
+        Ok(state.miss(tenant, id, now))
+    }
+
+    async fn complete(&self, tenant: &TenantId, id: &InstructionId) -> Result<bool, StoreError> {
+        let (mut state, now) = self.settled();
+        Ok(state.complete(tenant, id, now))
+    }
+
+    async fn release(&self, tenant: &TenantId, id: &InstructionId) -> Result<bool, StoreError> {
+        let (mut state, now) = self.settled();
+        Ok(state.release(tenant, id, now))
     }
 
     async fn consume(

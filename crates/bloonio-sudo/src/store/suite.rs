@@ -4,6 +4,7 @@
 //! lives by the given clock. Each function is one promise of [`InstructionStore`]; all panic where it is broken.
 
 mod attention;
+mod device;
 mod lifecycle;
 mod race;
 
@@ -17,9 +18,10 @@ use bloonio_wire::id::{IdError, InstructionId, TenantId, UserSocketHash};
 use super::{Created, InstructionStore, Limits, NewInstruction, StoreError};
 use crate::fingerprint::Fingerprint;
 use crate::identity::InitiatorHash;
-use crate::instruction::{Claim, ConsumeRefusal, Instruction, Redemption, TokenHash, Verdict};
+use crate::instruction::{Claim, ConsumeRefusal, Instruction, Redemption, TokenHash, Usage, Verdict};
 
 pub use attention::*;
+pub use device::*;
 pub use lifecycle::*;
 pub use race::*;
 
@@ -39,12 +41,19 @@ macro_rules! instruction_store_suite {
             nothing_creates_but_create,
             final_records_are_kept_for_a_day,
             waiters_are_woken,
+            an_approval_in_use_is_nobody_elses,
+            an_approval_in_use_outlives_its_time,
+            an_approval_used_elsewhere_is_completed_once,
+            the_third_wrong_code_denies,
             the_same_request_shares_its_instruction,
             a_denial_or_a_timeout_is_followed_by_quiet,
             open_prompts_are_limited,
             three_denials_silence_an_initiator,
             golden_numbers_of_a_user_differ,
+            quiet_outlasts_another_prompt_of_the_same_request,
+            three_wrong_numbers_in_a_day_leave_only_typing,
             of_64_consumers_one_wins,
+            of_64_consumers_one_holds,
             of_64_creators_one_creates,
             of_64_decisions_and_endings_one_counts,
         );
@@ -94,8 +103,8 @@ struct Bench {
 const TTL: Duration = Duration::from_secs(180);
 const WINDOW: Duration = Duration::from_secs(60);
 const LIMITS: Limits = Limits { per_initiator: 2, per_user: 3 };
-const APPROVED: Verdict = Verdict { approved: true, device_id: None, webhook_id: None };
-const DENIED: Verdict = Verdict { approved: false, device_id: None, webhook_id: None };
+const APPROVED: Verdict = Verdict { approved: true, wrong_number: false, device_id: None, webhook_id: None };
+const DENIED: Verdict = Verdict { approved: false, ..APPROVED };
 
 impl Bench {
     async fn new(make: impl Make) -> Result<Self, SuiteError> {
@@ -129,7 +138,7 @@ impl Bench {
 
     async fn created(&self, new: NewInstruction) -> Result<Instruction, SuiteError> {
         match self.create(new).await? {
-            Created::New(instruction) => Ok(instruction),
+            Created::New { instruction, .. } => Ok(instruction),
             other => Err(SuiteError::NotCreated(format!("{other:?}"))),
         }
     }
@@ -147,6 +156,7 @@ impl Bench {
             initiator: instruction.initiator,
             fingerprint: instruction.fingerprint,
             redemption: instruction.redemption,
+            usage: Usage::Once,
         }
     }
 }

@@ -10,7 +10,7 @@ use bloonio_sudo::client::Outcome;
 use bloonio_sudo::instruction::{Claim, ConsumeRefusal, Ending, Instruction, InstructionStatus, Verdict};
 use bloonio_sudo::store::memory::MemoryStore;
 use bloonio_sudo::store::{
-    Created, DecideOutcome, ExpireOutcome, InstructionStore, Limits, NewInstruction, StoreError, Wakeups,
+    Created, DecideOutcome, ExpireOutcome, InstructionStore, Limits, MissOutcome, NewInstruction, StoreError, Wakeups,
 };
 use bloonio_sudo::wire::challenge::{AuthChallenge, PushReceipt};
 use bloonio_sudo::wire::clock::ManualClock;
@@ -202,6 +202,21 @@ impl InstructionStore for FragileStore {
     async fn decide(&self, t: &TenantId, id: &InstructionId, v: &Verdict) -> Result<DecideOutcome, StoreError> {
         self.check()?;
         self.inner.decide(t, id, v).await
+    }
+
+    async fn miss(&self, t: &TenantId, id: &InstructionId) -> Result<MissOutcome, StoreError> {
+        self.check()?;
+        self.inner.miss(t, id).await
+    }
+
+    async fn complete(&self, t: &TenantId, id: &InstructionId) -> Result<bool, StoreError> {
+        self.check()?;
+        self.inner.complete(t, id).await
+    }
+
+    async fn release(&self, t: &TenantId, id: &InstructionId) -> Result<bool, StoreError> {
+        self.check()?;
+        self.inner.release(t, id).await
     }
 
     async fn consume(

@@ -1,10 +1,41 @@
-//! How often an initiator was denied, and how long he is silenced for it (SECURITY, "Attention and guessing").
+//! How often an initiator was denied, how long he is silenced for it, and how often a user gave a wrong number (SECURITY,
+//! "Attention and guessing").
 
 use std::time::Duration;
 
 use bloonio_wire::clock::Timestamp;
 
-use crate::store::{DENIAL_MEMORY, DENIALS_TO_SILENCE, FIRST_SILENCE, KEPT_FOR, LONGEST_SILENCE};
+use crate::store::{
+    DENIAL_MEMORY, DENIALS_TO_SILENCE, FIRST_SILENCE, KEPT_FOR, LONGEST_SILENCE, WRONG_NUMBER_MEMORY,
+    WRONG_NUMBERS_TO_TYPE,
+};
+
+/// One user's wrong golden numbers.
+#[derive(Debug, Default)]
+pub(super) struct WrongNumbers(Vec<Timestamp>);
+
+impl WrongNumbers {
+    /// Counts one.
+    pub(super) fn add(&mut self, now: Timestamp) {
+        self.forget_old(now);
+        self.0.push(now);
+    }
+
+    /// Whether there are so many that numbers may no longer be picked.
+    pub(super) fn too_many(&self, now: Timestamp) -> bool {
+        self.0.iter().filter(|at| counts(**at, now)).count() >= WRONG_NUMBERS_TO_TYPE
+    }
+
+    /// Forgets what no longer counts. Whether anything is left.
+    pub(super) fn forget_old(&mut self, now: Timestamp) -> bool {
+        self.0.retain(|at| counts(*at, now));
+        !self.0.is_empty()
+    }
+}
+
+fn counts(wrong_at: Timestamp, now: Timestamp) -> bool {
+    now.since(wrong_at) < WRONG_NUMBER_MEMORY
+}
 
 /// One initiator's denials and silences.
 #[derive(Debug, Default)]

@@ -7,19 +7,20 @@ use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::{InstructionId, TenantId, UserSocketHash};
 use tokio::sync::watch;
 
-use super::attention::Attention;
+use super::attention::{Attention, WrongNumbers};
 use crate::fingerprint::Fingerprint;
 use crate::identity::InitiatorHash;
 use crate::instruction::{Claim, ConsumeRefusal, Ending, Instruction, InstructionStatus, Verdict};
 use crate::store::{
-    Created, DecideOutcome, ExpireOutcome, KEPT_FOR, LimitReason, Limited, Limits, NewInstruction, QUIET_AFTER,
-    StoreError, Wakeups,
+    Created, DecideOutcome, ExpireOutcome, KEPT_FOR, LimitReason, Limited, Limits, MissOutcome, NewInstruction,
+    QUIET_AFTER, StoreError, Wakeups,
 };
 
 /// How often forgotten denials are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 type Key = (TenantId, InstructionId);
+type User = (TenantId, UserSocketHash);
 
 #[derive(Debug)]
 struct Record {
@@ -31,13 +32,16 @@ struct Record {
 pub(super) struct State {
     capacity: usize,
     records: HashMap<Key, Record>,
-    /// The latest instruction of each request; a fingerprint holds its tenant.
-    latest: HashMap<Fingerprint, InstructionId>,
+    /// The latest instruction of each request that others may find; a fingerprint holds its tenant.
+    shared: HashMap<Fingerprint, InstructionId>,
+    /// Until when a request is not to be asked again.
+    quiet_until: HashMap<Fingerprint, Timestamp>,
     /// Pending instructions of each user.
-    open: HashMap<(TenantId, UserSocketHash), Vec<InstructionId>>,
+    open: HashMap<User, Vec<InstructionId>>,
     /// Pending instructions of each initiator, whoever must approve; the hash holds its tenant.
     open_by_initiator: HashMap<InitiatorHash, Vec<InstructionId>>,
     attention: HashMap<InitiatorHash, Attention>,
+    wrong_numbers: HashMap<User, WrongNumbers>,
     /// When a record that is not final expires, or a final one is forgotten.
     due: BTreeSet<(Timestamp, Key)>,
     tidied_at: Option<Timestamp>,
@@ -48,10 +52,12 @@ impl State {
         Self {
             capacity,
             records: HashMap::new(),
-            latest: HashMap::new(),
+            shared: HashMap::new(),
+            quiet_until: HashMap::new(),
             open: HashMap::new(),
             open_by_initiator: HashMap::new(),
             attention: HashMap::new(),
+            wrong_numbers: HashMap::new(),
             due: BTreeSet::new(),
             tidied_at: None,
         }
@@ -70,6 +76,8 @@ impl State {
         }
         if self.tidied_at.is_none_or(|at| now.since(at) >= TIDY_EVERY) {
             self.attention.retain(|_, attention| attention.forget_old(now));
+            self.wrong_numbers.retain(|_, wrong| wrong.forget_old(now));
+            self.quiet_until.retain(|_, until| *until > now);
             self.tidied_at = Some(now);
         }
     }
@@ -89,14 +97,12 @@ impl State {
         limits: Limits,
         now: Timestamp,
     ) -> Result<Created, StoreError> {
-        let latest = self.latest.get(&new.fingerprint).and_then(|id| self.get(tenant, id));
-        if let Some(latest) = latest {
-            if new.shared && latest.shared && !latest.status.is_final() {
-                return Ok(Created::Existing(latest.clone()));
-            }
-            if let Some(retry_after) = quiet(latest, now) {
-                return Ok(Created::Limited(Limited { reason: LimitReason::Quiet, retry_after }));
-            }
+        let existing = self.shared.get(&new.fingerprint).and_then(|id| self.get(tenant, id));
+        if let Some(existing) = existing.filter(|found| new.shared && !found.status.is_final() && !found.in_use) {
+            return Ok(Created::Existing(existing.clone()));
+        }
+        if let Some(until) = self.quiet_until.get(&new.fingerprint).filter(|until| **until > now) {
+            return Ok(Created::Limited(Limited { reason: LimitReason::Quiet, retry_after: until.since(now) }));
         }
         if let Some(limited) = self.limited(tenant, &new, limits, now) {
             return Ok(Created::Limited(limited));
@@ -104,7 +110,9 @@ impl State {
         if self.records.len() >= self.capacity && !self.evict(now) {
             return Err(StoreError::Full);
         }
-        Ok(Created::New(self.insert(tenant, new, now)))
+        let typed_only =
+            self.wrong_numbers.get(&(tenant.clone(), new.user.clone())).is_some_and(|wrong| wrong.too_many(now));
+        Ok(Created::New { instruction: self.insert(tenant, new, now), typed_only })
     }
 
     fn limited(&self, tenant: &TenantId, new: &NewInstruction, limits: Limits, now: Timestamp) -> Option<Limited> {
@@ -131,7 +139,9 @@ impl State {
             .collect();
         open.push(new.instruction_id.clone());
         self.open_by_initiator.entry(new.initiator).or_default().push(new.instruction_id.clone());
-        self.latest.insert(new.fingerprint, new.instruction_id.clone());
+        if new.shared {
+            self.shared.insert(new.fingerprint, new.instruction_id.clone());
+        }
         let number = new.golden_candidates.iter().copied().find(|number| !taken.contains(number));
         let instruction = new.into_pending(number, now);
         self.due.insert((instruction.expires_at, key.clone()));
@@ -154,11 +164,40 @@ impl State {
         if !taken {
             return DecideOutcome::refused(&instruction, verdict);
         }
-        let silenced_for = match verdict.approved {
+        DecideOutcome::Recorded { silenced_for: self.note(tenant, &instruction, verdict, now) }
+    }
+
+    pub(super) fn miss(&mut self, tenant: &TenantId, id: &InstructionId, now: Timestamp) -> MissOutcome {
+        let mut missed = None;
+        self.change(&(tenant.clone(), id.clone()), |instruction| {
+            missed = Some(instruction.miss(now));
+            true
+        });
+        match (missed, self.get(tenant, id).cloned()) {
+            (Some(Ok(Some(verdict))), Some(instruction)) => {
+                MissOutcome::Denied { silenced_for: self.note(tenant, &instruction, &verdict, now) }
+            }
+            (Some(Ok(None)), _) => MissOutcome::Counted,
+            (Some(Err(status)), _) => MissOutcome::Final(status),
+            _ => MissOutcome::Unknown,
+        }
+    }
+
+    /// Remembers what a recorded verdict says of those concerned. How long it silences the initiator, if it does.
+    fn note(
+        &mut self,
+        tenant: &TenantId,
+        instruction: &Instruction,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        if verdict.wrong_number {
+            self.wrong_numbers.entry((tenant.clone(), instruction.user.clone())).or_default().add(now);
+        }
+        match verdict.approved {
             true => None,
             false => self.attention.entry(instruction.initiator).or_default().denied(now),
-        };
-        DecideOutcome::Recorded { silenced_for }
+        }
     }
 
     pub(super) fn consume(
@@ -174,6 +213,14 @@ impl State {
             outcome.is_ok()
         });
         outcome
+    }
+
+    pub(super) fn complete(&mut self, tenant: &TenantId, id: &InstructionId, now: Timestamp) -> bool {
+        self.change(&(tenant.clone(), id.clone()), |instruction| instruction.complete(now)) == Some(true)
+    }
+
+    pub(super) fn release(&mut self, tenant: &TenantId, id: &InstructionId, now: Timestamp) -> bool {
+        self.change(&(tenant.clone(), id.clone()), |instruction| instruction.release(now)) == Some(true)
     }
 
     pub(super) fn expire(
@@ -207,6 +254,9 @@ impl State {
             let user = (key.0.clone(), record.instruction.user.clone());
             take_from(&mut self.open, &user, &key.1);
             take_from(&mut self.open_by_initiator, &record.instruction.initiator, &key.1);
+            if let Some(until) = quiet_until(&record.instruction) {
+                self.quiet_until.insert(record.instruction.fingerprint, until);
+            }
         }
         record.changed.send_replace(());
         Some(passed_on)
@@ -215,18 +265,18 @@ impl State {
     fn forget(&mut self, at: Timestamp, key: &Key) {
         self.due.remove(&(at, key.clone()));
         if let Some(Record { instruction, .. }) = self.records.remove(key)
-            && self.latest.get(&instruction.fingerprint) == Some(&instruction.instruction_id)
+            && self.shared.get(&instruction.fingerprint) == Some(&instruction.instruction_id)
         {
-            self.latest.remove(&instruction.fingerprint);
+            self.shared.remove(&instruction.fingerprint);
         }
     }
 
-    /// Makes room for one record by forgetting the oldest that is past its life and its quiet time. Whether there was one.
+    /// Makes room for one record by forgetting the oldest that is past its life. Whether there was one.
     fn evict(&mut self, now: Timestamp) -> bool {
         let is_past = |key: &Key| {
-            self.records.get(key).is_some_and(|record| {
-                record.instruction.status.is_final() && record.instruction.expires_at.plus(QUIET_AFTER) <= now
-            })
+            self.records
+                .get(key)
+                .is_some_and(|record| record.instruction.status.is_final() && record.instruction.expires_at <= now)
         };
         let past = self.due.iter().find(|(_, key)| is_past(key)).cloned();
         past.map(|(at, key)| self.forget(at, &key)).is_some()
@@ -242,18 +292,17 @@ fn take_from<K: std::hash::Hash + Eq>(open: &mut HashMap<K, Vec<InstructionId>>,
     }
 }
 
-/// When time next changes a record: its expiry, or once final its being forgotten.
+/// When time next changes a record: its expiry, or once final or in use its being forgotten.
 fn due_at(instruction: &Instruction) -> Timestamp {
-    if instruction.status.is_final() { instruction.expires_at.plus(KEPT_FOR) } else { instruction.good_until() }
+    let stays = instruction.status.is_final() || instruction.in_use;
+    if stays { instruction.expires_at.plus(KEPT_FOR) } else { instruction.good_until() }
 }
 
-/// How much longer the request of this instruction is not to be asked again.
-fn quiet(latest: &Instruction, now: Timestamp) -> Option<Duration> {
-    let since = match (latest.status, &latest.decision, latest.ended) {
-        (InstructionStatus::Denied, Some(decision), _) => decision.decided_at,
-        (InstructionStatus::Expired, _, Some((Ending::TimedOut | Ending::Abandoned, at))) => at,
-        _ => return None,
-    };
-    let until = since.plus(QUIET_AFTER);
-    (until > now).then(|| until.since(now))
+/// Until when the request of an instruction that is no longer pending is not to be asked again.
+fn quiet_until(instruction: &Instruction) -> Option<Timestamp> {
+    match (instruction.status, &instruction.decision, instruction.ended) {
+        (InstructionStatus::Denied, Some(decision), _) => Some(decision.decided_at.plus(QUIET_AFTER)),
+        (InstructionStatus::Expired, _, Some((Ending::TimedOut | Ending::Abandoned, at))) => Some(at.plus(QUIET_AFTER)),
+        _ => None,
+    }
 }

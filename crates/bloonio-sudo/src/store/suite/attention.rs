@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bloonio_wire::clock::Clock;
-use bloonio_wire::id::InstructionId;
+use bloonio_wire::id::{InstructionId, UserSocketHash};
 
 use super::{APPROVED, Bench, DENIED, Make, Outcome};
-use crate::instruction::Ending;
-use crate::store::{Created, DENIALS_TO_SILENCE, DecideOutcome, FIRST_SILENCE, LimitReason, Limited, QUIET_AFTER};
+use crate::instruction::{Ending, Verdict};
+use crate::store::{
+    Created, DENIALS_TO_SILENCE, DecideOutcome, FIRST_SILENCE, LimitReason, Limited, QUIET_AFTER, WRONG_NUMBER_MEMORY,
+};
 
 const TICK: Duration = Duration::from_millis(1);
 
@@ -50,7 +52,7 @@ pub async fn a_denial_or_a_timeout_is_followed_by_quiet(make: impl Make) -> Outc
         again.instruction_id = InstructionId::parse("instruction-again")?;
         let quiet = Created::Limited(Limited { reason: LimitReason::Quiet, retry_after: QUIET_AFTER });
         assert_eq!(bench.create(again.clone()).await?, quiet, "{ending:?}");
-        assert!(matches!(bench.create(bench.wish(2)?).await?, Created::New(_)), "another request is free");
+        assert!(matches!(bench.create(bench.wish(2)?).await?, Created::New { .. }), "another request is free");
         bench.clock.advance(QUIET_AFTER - TICK);
         assert!(matches!(bench.create(again.clone()).await?, Created::Limited(_)), "{ending:?}");
         bench.clock.advance(TICK);
@@ -124,5 +126,50 @@ pub async fn golden_numbers_of_a_user_differ(make: impl Make) -> Outcome {
         numbers.push(bench.created(wish).await?.golden_number);
     }
     assert_eq!(numbers, [Some(42), Some(17), Some(99)]);
+    Ok(())
+}
+
+/// A second prompt for the same request does not make the quiet after the first one's denial forgotten.
+pub async fn quiet_outlasts_another_prompt_of_the_same_request(make: impl Make) -> Outcome {
+    let bench = Bench::new(make).await?;
+    let unshared = |name: &str| -> Result<_, super::SuiteError> {
+        let mut wish = bench.wish(1)?;
+        (wish.instruction_id, wish.shared) = (InstructionId::parse(name)?, false);
+        Ok(wish)
+    };
+    let first = bench.created(unshared("instruction-first")?).await?;
+    let second = bench.created(unshared("instruction-second")?).await?;
+    bench.store.decide(&bench.tenant, &first.instruction_id, &DENIED).await?;
+    bench.store.expire(&bench.tenant, &second.instruction_id, Ending::Undelivered).await?;
+    let quiet = Created::Limited(Limited { reason: LimitReason::Quiet, retry_after: QUIET_AFTER });
+    assert_eq!(bench.create(unshared("instruction-third")?).await?, quiet);
+    Ok(())
+}
+
+/// From the third wrong number in 24 hours on, whoever asks, numbers of that user may only be typed.
+pub async fn three_wrong_numbers_in_a_day_leave_only_typing(make: impl Make) -> Outcome {
+    let bench = Bench::new(make).await?;
+    let user = bench.wish(0)?.user;
+    let wrong = Verdict { wrong_number: true, ..DENIED };
+    let typed_only = async |n: u8, of: Option<&UserSocketHash>, verdict: &Verdict| -> Result<bool, super::SuiteError> {
+        let mut wish = bench.wish(n)?;
+        wish.user = of.cloned().unwrap_or(wish.user);
+        match bench.create(wish).await? {
+            Created::New { instruction, typed_only } => {
+                bench.store.decide(&bench.tenant, &instruction.instruction_id, verdict).await?;
+                Ok(typed_only)
+            }
+            other => Err(super::SuiteError::NotCreated(format!("{other:?}"))),
+        }
+    };
+    for (n, verdict) in [(1, &wrong), (2, &wrong), (3, &DENIED), (4, &APPROVED), (5, &wrong)] {
+        assert!(!typed_only(n, Some(&user), verdict).await?, "prompt {n}");
+    }
+    assert!(typed_only(6, Some(&user), &DENIED).await?);
+    assert!(!typed_only(7, None, &DENIED).await?, "another user");
+    bench.clock.advance(WRONG_NUMBER_MEMORY - TICK);
+    assert!(typed_only(8, Some(&user), &DENIED).await?);
+    bench.clock.advance(TICK);
+    assert!(!typed_only(9, Some(&user), &DENIED).await?);
     Ok(())
 }

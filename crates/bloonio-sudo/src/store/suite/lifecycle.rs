@@ -8,8 +8,8 @@ use bloonio_wire::id::{InstructionId, TenantId};
 use super::{APPROVED, Bench, DENIED, Make, Outcome, TTL, WINDOW};
 use crate::fingerprint::Fingerprint;
 use crate::identity::InitiatorHash;
-use crate::instruction::{Claim, ConsumeRefusal, Ending, InstructionStatus, Redemption};
-use crate::store::{DecideOutcome, ExpireOutcome, KEPT_FOR};
+use crate::instruction::{Claim, ConsumeRefusal, Ending, InstructionStatus, Redemption, Usage, WRONG_CODES_TO_DENY};
+use crate::store::{DecideOutcome, ExpireOutcome, KEPT_FOR, MissOutcome};
 
 const TICK: Duration = Duration::from_millis(1);
 
@@ -178,10 +178,18 @@ pub async fn nothing_creates_but_create(make: impl Make) -> Outcome {
     let bench = Bench::new(make).await?;
     let wish = bench.wish(1)?;
     let id = &wish.instruction_id;
-    let claim = Claim { initiator: wish.initiator, fingerprint: wish.fingerprint, redemption: wish.redemption };
+    let claim = Claim {
+        initiator: wish.initiator,
+        fingerprint: wish.fingerprint,
+        redemption: wish.redemption,
+        usage: Usage::Once,
+    };
     assert_eq!(bench.store.decide(&bench.tenant, id, &APPROVED).await?, DecideOutcome::Unknown);
     assert_eq!(bench.consume(id, &claim).await?, Err(ConsumeRefusal::Expired));
     assert_eq!(bench.store.expire(&bench.tenant, id, Ending::TimedOut).await?, ExpireOutcome::Unknown);
+    assert_eq!(bench.store.miss(&bench.tenant, id).await?, MissOutcome::Unknown);
+    assert!(!bench.store.complete(&bench.tenant, id).await?);
+    assert!(!bench.store.release(&bench.tenant, id).await?);
     assert_eq!(bench.store.get(&bench.tenant, id).await?, None);
     Ok(())
 }
@@ -208,5 +216,95 @@ pub async fn waiters_are_woken(make: impl Make) -> Outcome {
     if let Some(mut wakeups) = wakeups {
         wakeups.next().await;
     }
+    Ok(())
+}
+
+/// While one request runs on it, an approval serves no other; released it is good again, completed it is used.
+pub async fn an_approval_in_use_is_nobody_elses(make: impl Make) -> Outcome {
+    let bench = Bench::new(make).await?;
+    let created = bench.created(bench.wish(1)?).await?;
+    let id = &created.instruction_id;
+    let (once, hold) = (Bench::claim(&created), Claim { usage: Usage::UntilAnswered, ..Bench::claim(&created) });
+    assert!(matches!(bench.consume(id, &hold).await?, Err(ConsumeRefusal::Pending(_))));
+    bench.store.decide(&bench.tenant, id, &APPROVED).await?;
+    assert!(!bench.store.release(&bench.tenant, id).await?, "nobody uses it yet");
+    let held = bench.consume(id, &hold).await?;
+    assert_eq!(held.map(|held| (held.status, held.in_use)), Ok((InstructionStatus::Validated, true)));
+    for other in [&once, &hold, &Claim { usage: Usage::Elsewhere, ..once }] {
+        assert_eq!(bench.consume(id, other).await?, Err(ConsumeRefusal::Expired));
+    }
+    let ended = bench.store.expire(&bench.tenant, id, Ending::Abandoned).await?;
+    assert_eq!(ended, ExpireOutcome::Final(InstructionStatus::Validated));
+    let mut again = bench.wish(1)?;
+    again.instruction_id = InstructionId::parse("instruction-again")?;
+    let other = bench.created(again).await?;
+    bench.store.expire(&bench.tenant, &other.instruction_id, Ending::Undelivered).await?;
+
+    assert!(bench.store.release(&bench.tenant, id).await?);
+    assert!(!bench.store.release(&bench.tenant, id).await?);
+    assert!(bench.consume(id, &hold).await?.is_ok(), "released, it is good again");
+    assert!(bench.store.complete(&bench.tenant, id).await?);
+    assert!(!bench.store.complete(&bench.tenant, id).await?);
+    assert!(!bench.store.release(&bench.tenant, id).await?, "what is consumed stays so");
+    assert_eq!(bench.consume(id, &once).await?, Err(ConsumeRefusal::Expired));
+    Ok(())
+}
+
+/// Time does not end an approval that is in use; released late, it is over.
+pub async fn an_approval_in_use_outlives_its_time(make: impl Make) -> Outcome {
+    for completed in [true, false] {
+        let bench = Bench::new(&make).await?;
+        let created = bench.created(bench.wish(1)?).await?;
+        let id = &created.instruction_id;
+        bench.store.decide(&bench.tenant, id, &APPROVED).await?;
+        let hold = Claim { usage: Usage::UntilAnswered, ..Bench::claim(&created) };
+        assert!(bench.consume(id, &hold).await?.is_ok());
+        bench.clock.advance(TTL * 2);
+        let found = bench.store.get(&bench.tenant, id).await?;
+        assert_eq!(found.map(|found| (found.status, found.in_use)), Some((InstructionStatus::Validated, true)));
+        let expected = if completed {
+            assert!(bench.store.complete(&bench.tenant, id).await?);
+            InstructionStatus::Consumed
+        } else {
+            assert!(bench.store.release(&bench.tenant, id).await?);
+            InstructionStatus::Expired
+        };
+        let found = bench.store.get(&bench.tenant, id).await?;
+        assert_eq!(found.map(|found| (found.status, found.in_use)), Some((expected, false)));
+    }
+    Ok(())
+}
+
+/// A look changes nothing; what was used elsewhere is completed, once, and is over then.
+pub async fn an_approval_used_elsewhere_is_completed_once(make: impl Make) -> Outcome {
+    let bench = Bench::new(make).await?;
+    let created = bench.created(bench.wish(1)?).await?;
+    let id = &created.instruction_id;
+    bench.store.decide(&bench.tenant, id, &APPROVED).await?;
+    let look = Claim { usage: Usage::Elsewhere, ..Bench::claim(&created) };
+    for _ in 0..2 {
+        let seen = bench.consume(id, &look).await?;
+        assert_eq!(seen.map(|seen| (seen.status, seen.in_use)), Ok((InstructionStatus::Validated, false)));
+    }
+    assert!(bench.store.complete(&bench.tenant, id).await?);
+    assert!(!bench.store.complete(&bench.tenant, id).await?);
+    assert_eq!(bench.consume(id, &look).await?, Err(ConsumeRefusal::Expired));
+    Ok(())
+}
+
+/// Two wrong codes are forgiven, the third denies (PROTOCOL 9.4).
+pub async fn the_third_wrong_code_denies(make: impl Make) -> Outcome {
+    let bench = Bench::new(make).await?;
+    let created = bench.created(bench.wish(1)?).await?;
+    let id = &created.instruction_id;
+    for _ in 1..WRONG_CODES_TO_DENY {
+        assert_eq!(bench.store.miss(&bench.tenant, id).await?, MissOutcome::Counted);
+    }
+    let found = bench.store.get(&bench.tenant, id).await?;
+    assert_eq!(found.map(|found| found.status), Some(InstructionStatus::Pending));
+    assert_eq!(bench.store.miss(&bench.tenant, id).await?, MissOutcome::Denied { silenced_for: None });
+    assert_eq!(bench.store.miss(&bench.tenant, id).await?, MissOutcome::Final(InstructionStatus::Denied));
+    let late = bench.store.decide(&bench.tenant, id, &APPROVED).await?;
+    assert_eq!(late, DecideOutcome::Final(InstructionStatus::Denied));
     Ok(())
 }

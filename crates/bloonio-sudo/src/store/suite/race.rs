@@ -8,7 +8,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::{APPROVED, Bench, DENIED, LIMITS, Make, Outcome, SuiteError};
-use crate::instruction::{Ending, InstructionStatus};
+use crate::instruction::{Claim, Ending, InstructionStatus, Usage};
 use crate::store::{Created, DecideOutcome, ExpireOutcome};
 
 const TASKS: usize = 64;
@@ -72,7 +72,7 @@ pub async fn of_64_creators_one_creates(make: impl Make) -> Outcome {
         let mut new = 0;
         for outcome in created.await? {
             match outcome? {
-                Created::New(instruction) => {
+                Created::New { instruction, .. } => {
                     new += 1;
                     names.push(instruction.instruction_id);
                 }
@@ -113,6 +113,25 @@ pub async fn of_64_decisions_and_endings_one_counts(make: impl Make) -> Outcome 
         let ended = ended.await?.into_iter().collect::<Result<Vec<_>, _>>()?;
         let by_one = ended.iter().filter(|outcome| **outcome == ExpireOutcome::Expired).count();
         assert_eq!(by_one, usize::from(expected == InstructionStatus::Validated), "round {round}");
+    }
+    Ok(())
+}
+
+/// One approval, 64 whose handlers would run on it: one runs, and after its release another one.
+pub async fn of_64_consumers_one_holds(make: impl Make) -> Outcome {
+    let bench = Bench::new(make).await?;
+    let created = bench.created(bench.wish(1)?).await?;
+    bench.store.decide(&bench.tenant, &created.instruction_id, &APPROVED).await?;
+    let claim = Claim { usage: Usage::UntilAnswered, ..Bench::claim(&created) };
+    for round in 0..ROUNDS {
+        let held = at_once(|_| {
+            let (store, tenant) = (Arc::clone(&bench.store), bench.tenant.clone());
+            let id = created.instruction_id.clone();
+            async move { store.consume(&tenant, &id, &claim).await }
+        });
+        let held = held.await?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        assert_eq!(held.iter().filter(|outcome| outcome.is_ok()).count(), 1, "round {round}");
+        assert!(bench.store.release(&bench.tenant, &created.instruction_id).await?, "round {round}");
     }
     Ok(())
 }
