@@ -283,6 +283,15 @@ impl SudoRequirement {
         self
     }
 
+    /// Binds the approval to what a JSON body means, not to its bytes (RFC 8785), for clients that cannot repeat them: order,
+    /// blanks and the spelling of numbers do not count. Costs a second reading of the body, and refuses bodies that readers
+    /// may read differently; see [`Binding::CanonicalJson`].
+    #[must_use]
+    pub fn with_canonical_json(mut self) -> Self {
+        self.binding = Binding::CanonicalJson;
+        self
+    }
+
     /// Binds the approval to user, session and action only. **Whatever request is sent with the key runs**, whatever the
     /// person was shown; and repeated requests are not recognised as the same.
     #[must_use]

@@ -8,13 +8,13 @@ use bloonio_wire::digest::Framed;
 use bloonio_wire::id::InstructionId;
 use bloonio_wire::random::{RandomError, hex_token, uniform};
 
-use super::guard::{Asked, misconfigured};
+use super::guard::{Asked, misconfigured, unfit};
 use super::{SudoEngine, short_hash};
 use crate::client::RelayError;
 use crate::decision::{Decision, Refusal};
 use crate::fingerprint::Binding;
 use crate::instruction::{Ending, Instruction, InstructionStatus, Redemption, TokenHash};
-use crate::policy::{Prompt, Worst};
+use crate::policy::Prompt;
 use crate::request::RequestView;
 use crate::store::{Created, ExpireOutcome, Limits, NewInstruction};
 
@@ -46,11 +46,7 @@ impl SudoEngine {
             // Nobody would wait for the answer.
             return Err(Refusal::state_unavailable());
         }
-        let prompt = asked.requirement.prompt(view).map_err(|worst| match worst {
-            Worst::Application(cause) => misconfigured(asked.requirement, &cause),
-            Worst::NotJson => Refusal::malformed(),
-            Worst::Invalid(details) => Refusal::invalid(details),
-        })?;
+        let prompt = asked.requirement.prompt(view).map_err(|worst| unfit(asked.requirement, worst))?;
         let (new, challenge) = self.draft(asked, prompt).map_err(|error| misconfigured(asked.requirement, &error))?;
         let limits = Limits {
             per_initiator: self.inner.settings.max_pending_per_initiator,

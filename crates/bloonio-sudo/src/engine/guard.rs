@@ -9,7 +9,7 @@ use crate::decision::{Decision, Grant, Refusal};
 use crate::fingerprint::{Asking, Fingerprint};
 use crate::identity::{Caller, InitiatorHash};
 use crate::instruction::{Claim, ConsumeRefusal, Redemption, Usage};
-use crate::policy::SudoRequirement;
+use crate::policy::{SudoRequirement, Worst};
 use crate::request::{BodyError, RequestView};
 
 /// Headers by which a client asks a framework to treat a request as of another method.
@@ -99,6 +99,15 @@ pub(super) fn misconfigured(requirement: &SudoRequirement, cause: &dyn std::fmt:
     Refusal::new(ErrorCode::SudoMisconfigured)
 }
 
+/// The refusal of a request that a prompt or a fingerprint cannot be made of.
+pub(super) fn unfit(requirement: &SudoRequirement, worst: Worst) -> Refusal {
+    match worst {
+        Worst::Application(cause) => misconfigured(requirement, &cause),
+        Worst::NotJson => Refusal::malformed(),
+        Worst::Invalid(details) => Refusal::invalid(details),
+    }
+}
+
 impl Guarded<'_> {
     /// Decides over the request; `view` holds the whole body.
     pub async fn check(&self, view: &RequestView<'_>) -> Decision {
@@ -146,6 +155,7 @@ impl Guarded<'_> {
         let asking = Asking { tenant, user: &user, initiator: &initiator, action: self.requirement.action() };
         let bound = self.engine.inner.bound_headers.iter().chain(&self.requirement.bound_headers).map(String::as_str);
         let fingerprint = Fingerprint::of(self.requirement.binding, asking, view, bound);
+        let fingerprint = fingerprint.map_err(|error| unfit(self.requirement, error.into()))?;
         let has_initiator = self.caller.has_initiator();
         Ok(Asked { requirement: self.requirement, user, initiator, has_initiator, fingerprint })
     }
