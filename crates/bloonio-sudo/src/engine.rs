@@ -8,6 +8,7 @@ mod builder;
 mod event;
 mod guard;
 mod poll;
+mod run;
 mod wait;
 
 use std::fmt;
@@ -32,6 +33,7 @@ use crate::store::InstructionStore;
 pub use builder::SudoEngineBuilder;
 pub(crate) use event::{Event, EventRefusal, counts_as_approved};
 pub use guard::Guarded;
+pub use run::Run;
 
 type PairingHook = Box<dyn Fn(PairingEvent) + Send + Sync>;
 

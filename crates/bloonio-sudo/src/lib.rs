@@ -12,6 +12,7 @@
 //! | [`instruction`] | one approval and its state machine |
 //! | [`store`] | where approvals are kept: few, atomic steps |
 //! | [`engine`] | the flow of a protected request |
+//! | [`consume`] | when an approval is used up |
 //! | [`decision`], [`reply`] | what comes out: pass or refuse, and every answer's bytes |
 //! | [`route`] | callbacks, answers of devices, statuses |
 //! | [`device_keys`] | the keys of users' phones, pinned |
@@ -21,6 +22,7 @@
 
 pub mod body;
 pub mod client;
+pub mod consume;
 pub mod decision;
 pub mod device_keys;
 pub mod engine;
@@ -48,8 +50,9 @@ pub use bloonio_wire::{
 };
 
 pub use client::{RelayClient, RelayError, SecurityAlert};
+pub use consume::{ConsumeError, ConsumePolicy, UsedApproval, UsedApprovals};
 pub use decision::{Decision, Grant, Refusal};
-pub use engine::{Guarded, SudoEngine, SudoEngineBuilder};
+pub use engine::{Guarded, Run, SudoEngine, SudoEngineBuilder};
 pub use error::BuildError;
 pub use identity::{Caller, Identify, IdentifyError};
 pub use policy::{FieldError, RequirementError, SudoRequirement};

@@ -8,7 +8,7 @@ use super::{SudoEngine, short_hash};
 use crate::decision::{Decision, Grant, Refusal};
 use crate::fingerprint::{Asking, Fingerprint};
 use crate::identity::{Caller, InitiatorHash};
-use crate::instruction::{Claim, ConsumeRefusal, Redemption, Usage};
+use crate::instruction::{Claim, ConsumeRefusal, Redemption};
 use crate::policy::{SudoRequirement, Worst};
 use crate::request::{BodyError, RequestView};
 
@@ -39,7 +39,7 @@ impl Asked<'_> {
     /// This request's claim on an approval.
     pub(super) fn claim(&self, redemption: Redemption) -> Claim {
         let Self { initiator, fingerprint, .. } = *self;
-        Claim { initiator, fingerprint, redemption, usage: Usage::Once }
+        Claim { initiator, fingerprint, redemption, usage: self.requirement.consume.usage() }
     }
 }
 
@@ -172,16 +172,17 @@ impl SudoEngine {
     /// Uses an approval in one atomic step of the store, and says what that means for the request.
     pub(super) async fn consume(&self, id: &InstructionId, claim: &Claim) -> Result<Decision, Refusal> {
         let instruction = short_hash(id);
-        let consumed = self.inner.store.consume(&self.inner.settings.tenant_id, id, claim).await.map_err(|error| {
+        let tenant = &self.inner.settings.tenant_id;
+        let consumed = self.inner.store.consume(tenant, id, claim).await.map_err(|error| {
             tracing::error!(%instruction, %error, "an approval could not be checked");
             Refusal::state_unavailable()
         })?;
-        let why = match consumed.map(Grant::of) {
+        let why = match consumed.map(|instruction| Grant::of(tenant, instruction, claim.usage)) {
             Ok(Some(grant)) => {
                 tracing::info!(%instruction, action = grant.action(), "an approval was used");
                 return Ok(Decision::Pass(grant));
             }
-            // A store that says "consumed" of a record that is not: its fault, and nothing runs on it.
+            // A store that says so of a record that it does not hold for: its fault, and nothing runs on it.
             Ok(None) => return Err(Refusal::state_unavailable()),
             Err(why) => why,
         };
