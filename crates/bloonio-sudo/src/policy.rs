@@ -59,6 +59,7 @@ pub struct SudoRequirement {
     pub(crate) custom_type: CustomType,
     pub(crate) user: Option<Computed<Option<UserSocketHash>>>,
     pub(crate) condition: Option<Computed<bool>>,
+    pub(crate) golden_choices: Option<usize>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) blocking: bool,
     pub(crate) enrolment_exception: bool,
@@ -90,6 +91,7 @@ impl SudoRequirement {
             custom_type: CustomType::LocalAuth,
             user: None,
             condition: None,
+            golden_choices: None,
             ttl: None,
             blocking: false,
             enrolment_exception: false,
@@ -107,6 +109,15 @@ impl SudoRequirement {
     #[must_use]
     pub fn with_custom_type(mut self, custom_type: CustomType) -> Self {
         self.custom_type = custom_type;
+        self
+    }
+
+    /// Lets the person pick the golden number from 3 to 5 on the phone instead of typing it. A blind tap on one of three is
+    /// right one time in three, a typed guess one time in ninety: from a user's third wrong number in a day on, his prompts
+    /// ask to type.
+    #[must_use]
+    pub fn with_golden_choices(mut self, offered: usize) -> Self {
+        self.golden_choices = Some(offered);
         self
     }
 

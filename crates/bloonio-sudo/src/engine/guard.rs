@@ -1,5 +1,7 @@
 //! One protected request, from the question who asks to the decision (PROTOCOL 9.1).
 
+use std::sync::Arc;
+
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::header;
 use bloonio_wire::id::{InstructionId, UserSocketHash};
@@ -22,7 +24,7 @@ const OVERRIDE_PARAMETER: &str = "_method";
 #[must_use = "a request may run only if `check` says so"]
 pub struct Guarded<'e> {
     engine: &'e SudoEngine,
-    requirement: &'e SudoRequirement,
+    requirement: Arc<SudoRequirement>,
     caller: Caller,
 }
 
@@ -44,28 +46,17 @@ impl Asked<'_> {
 }
 
 impl SudoEngine {
-    /// Finds out who makes a protected request. The body is not needed yet, so that nobody who is not signed in can make
-    /// the application read one.
-    ///
-    /// # Errors
-    /// The [`Refusal`] to answer with: `SUDO_USER_REQUIRED` for nobody, `SUDO_MISCONFIGURED` where the application failed.
-    pub async fn guard<'e>(
-        &'e self,
-        requirement: &'e SudoRequirement,
+    /// Finds out who makes a protected request.
+    pub(super) async fn guard(
+        &self,
+        requirement: Arc<SudoRequirement>,
         view: &RequestView<'_>,
-    ) -> Result<Guarded<'e>, Refusal> {
+    ) -> Result<Guarded<'_>, Refusal> {
         if let Err(error) = requirement.check() {
-            return Err(misconfigured(requirement, &error));
+            return Err(misconfigured(&requirement, &error));
         }
         let caller = self.identified(view).await?;
         Ok(Guarded { engine: self, requirement, caller })
-    }
-
-    /// Says in the log, when a route is made, what will refuse each of its requests.
-    pub fn report(&self, requirement: &SudoRequirement) {
-        if let Err(error) = requirement.check() {
-            tracing::error!(action = requirement.action(), %error, "this route will answer 500: it is misconfigured");
-        }
     }
 
     /// Who asks, by the application's own closure.
@@ -147,7 +138,7 @@ impl Guarded<'_> {
             Some(other) => match other(view) {
                 Ok(Some(user)) => user,
                 Ok(None) => return Err(Refusal::new(ErrorCode::SudoUserRequired)),
-                Err(error) => return Err(misconfigured(self.requirement, &format_args!("{error:?}"))),
+                Err(error) => return Err(misconfigured(&self.requirement, &format_args!("{error:?}"))),
             },
         };
         let tenant = &self.engine.inner.settings.tenant_id;
@@ -155,9 +146,9 @@ impl Guarded<'_> {
         let asking = Asking { tenant, user: &user, initiator: &initiator, action: self.requirement.action() };
         let bound = self.engine.inner.bound_headers.iter().chain(&self.requirement.bound_headers).map(String::as_str);
         let fingerprint = Fingerprint::of(self.requirement.binding, asking, view, bound);
-        let fingerprint = fingerprint.map_err(|error| unfit(self.requirement, error.into()))?;
+        let fingerprint = fingerprint.map_err(|error| unfit(&self.requirement, error.into()))?;
         let has_initiator = self.caller.has_initiator();
-        Ok(Asked { requirement: self.requirement, user, initiator, has_initiator, fingerprint })
+        Ok(Asked { requirement: &self.requirement, user, initiator, has_initiator, fingerprint })
     }
 
     async fn redeem(&self, asked: &Asked<'_>, key: &[u8]) -> Result<Decision, Refusal> {

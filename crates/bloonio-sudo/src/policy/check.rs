@@ -26,6 +26,9 @@ pub enum RequirementError {
     /// A life that the relay does not take.
     #[error("a prompt lives 10 to 600 seconds")]
     Ttl,
+    /// Numbers to pick from, where there is no number or there are too few or too many of them.
+    #[error("3 to 5 golden numbers may be offered, and for goldenNumber only")]
+    GoldenChoices,
     /// The waiting page has no answer yet that could show the number.
     #[error("a blocking request cannot show a golden number")]
     BlockingGoldenNumber,
@@ -65,6 +68,10 @@ impl SudoRequirement {
         }
         if self.ttl.is_some_and(|ttl| !(10..=600).contains(&ttl.as_secs())) {
             return Err(RequirementError::Ttl);
+        }
+        let is_golden = self.custom_type == CustomType::GoldenNumber;
+        if self.golden_choices.is_some_and(|offered| !is_golden || !(3..=5).contains(&offered)) {
+            return Err(RequirementError::GoldenChoices);
         }
         if self.blocking && self.custom_type == CustomType::GoldenNumber {
             return Err(RequirementError::BlockingGoldenNumber);
