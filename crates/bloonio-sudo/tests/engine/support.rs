@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bloonio_sudo::client::Outcome;
 use bloonio_sudo::instruction::{Claim, ConsumeRefusal, Ending, Instruction, InstructionStatus, Verdict};
+use bloonio_sudo::request::Headers;
 use bloonio_sudo::store::memory::MemoryStore;
 use bloonio_sudo::store::{
     Created, DecideOutcome, ExpireOutcome, InstructionStore, Limits, MissOutcome, NewInstruction, StoreError, Wakeups,
@@ -388,6 +389,13 @@ pub struct Call {
     pub body: Vec<u8>,
 }
 
+impl Headers for Call {
+    fn values(&self, name: &str) -> Vec<&[u8]> {
+        let named = self.headers.iter().filter(|(key, _)| key == name);
+        named.map(|(_, value)| value.as_slice()).collect()
+    }
+}
+
 impl Call {
     pub fn new(method: &str, path: &str) -> Self {
         Self {
@@ -447,18 +455,15 @@ impl Call {
     }
 
     pub fn view(&self) -> RequestView<'_> {
-        let values = |name: &str| {
-            let named = self.headers.iter().filter(|(key, _)| key == name);
-            named.map(|(_, value)| value.as_slice()).collect()
-        };
-        RequestView::new(&self.method, &self.path, self.query.as_deref(), values)
+        RequestView::new(&self.method, &self.path, self.query.as_deref(), self)
             .with_authority(self.authority.as_deref())
             .with_body(&self.body)
     }
 
     pub async fn decision(&self, engine: &SudoEngine, requirement: &SudoRequirement) -> Decision {
         let view = self.view();
-        match engine.route(&engine.demand(requirement.clone()), &view).await {
+        let demand = engine.demand(requirement.clone());
+        match demand.route(&view).await {
             Ok(Some(guarded)) => guarded.check(&view).await,
             Ok(None) => panic!("it is protected"),
             Err(refusal) => Decision::Refuse(refusal),
