@@ -10,8 +10,8 @@ mod routes;
 pub use auth::BloonioAuth;
 pub use bloonio_sudo::{
     BuildError, Caller, ConfigError, CustomType, DataType, ErrorCode, FieldError, Grant, Identify, IdentifyError,
-    PairingEvent, PairingOffer, PreparePairing, RelayClient, RelayError, RelaySettings, RequestView, SecurityAlert,
-    SudoEngine, SudoEngineBuilder, SudoRequirement, TenantId, UserSocketHash,
+    NextStep, PairingEvent, PairingOffer, PreparePairing, RelayApi, RelayClient, RelayError, RelaySettings,
+    RequestView, SecurityAlert, SudoEngine, SudoEngineBuilder, SudoRequirement, TenantId, UserSocketHash, wire,
 };
 pub use convert::NativeRequest;
 pub use extract::{MaybeSudo, Sudo, SudoMissing};

@@ -45,7 +45,7 @@ pub use bloonio_wire::{
     secret::Secret,
 };
 
-pub use client::{RelayClient, RelayError, SecurityAlert};
+pub use client::{NextStep, RelayApi, RelayClient, RelayError, SecurityAlert};
 pub use decision::{Decision, Grant, Refusal};
 pub use engine::{Guarded, SudoEngine, SudoEngineBuilder};
 pub use error::BuildError;
