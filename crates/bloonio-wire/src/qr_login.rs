@@ -1,5 +1,7 @@
 //! Signing in to a web page by scanning its code with a paired phone (PROTOCOL 7).
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -65,4 +67,11 @@ pub struct QrLoginApproval {
     pub backend_user_id: String,
     /// When he said yes.
     pub approved_at: Timestamp,
+}
+
+impl QrLogin {
+    /// The picture, if `qr_code_str` is base64.
+    pub fn png(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(&self.qr_code_str).ok()
+    }
 }
