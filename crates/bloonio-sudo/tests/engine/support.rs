@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bloonio_sudo::client::Outcome;
+use bloonio_sudo::client::{Outcome, RelayCall};
 use bloonio_sudo::instruction::{Claim, ConsumeRefusal, Ending, Instruction, InstructionStatus, Verdict};
 use bloonio_sudo::request::Headers;
 use bloonio_sudo::store::memory::MemoryStore;
@@ -15,6 +15,7 @@ use bloonio_sudo::store::{
 };
 use bloonio_sudo::wire::challenge::{AuthChallenge, PushReceipt};
 use bloonio_sudo::wire::clock::ManualClock;
+use bloonio_sudo::wire::id::RelayUserLinkedId;
 use bloonio_sudo::wire::{header, sign, webhook};
 use bloonio_sudo::{
     Answer, Caller, Clock, Decision, ErrorCode, Grant, InstructionId, MountedRoute, PairingOffer, PreparePairing,
@@ -164,6 +165,14 @@ impl RelayClient for RecordingRelay {
     async fn send_security_alert(&self, alert: &SecurityAlert) -> Result<PushReceipt, RelayError> {
         self.note(|journal| journal.alerts.push(alert.clone()));
         Ok(receipt("alert"))
+    }
+
+    async fn verify_totp(&self, _user: &RelayUserLinkedId, _code: &str) -> Result<bool, RelayError> {
+        Err(RelayError::Unreachable("nobody checks codes in these tests"))
+    }
+
+    async fn call(&self, _call: &RelayCall) -> Result<Value, RelayError> {
+        Err(RelayError::Unreachable("nobody makes other calls in these tests"))
     }
 }
 
