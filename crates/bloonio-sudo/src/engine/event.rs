@@ -143,7 +143,7 @@ impl SudoEngine {
         Ok(outcome)
     }
 
-    fn alert(&self, user: UserSocketHash) {
+    pub(crate) fn alert(&self, user: UserSocketHash) {
         let engine = self.clone();
         self.inner.tasks.spawn(async move {
             let alert = SecurityAlert {

@@ -29,6 +29,10 @@ pub const SECRET: &str = "sk_000000000000000000000000000000000000000000000000000
 pub const TENANT: &str = "tnt_0123456789abcdef0123456789abcdef";
 pub const OTHER_TENANT: &str = "tnt_fedcba9876543210fedcba9876543210";
 
+/// The pairing of the user whose codes the relay knows, and the code that is right.
+pub const PAIRING: &str = "76543210fedcba9876543210";
+pub const RIGHT_CODE: &str = "246810";
+
 /// How the relay answers the next prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
@@ -46,6 +50,7 @@ struct Journal {
     alerts: Vec<SecurityAlert>,
     outcomes: Vec<Outcome>,
     asked_outcomes: usize,
+    codes: Vec<(RelayUserLinkedId, String)>,
 }
 
 /// A relay that notes down what it is told.
@@ -80,6 +85,10 @@ impl RecordingRelay {
 
     pub fn alerts(&self) -> Vec<SecurityAlert> {
         self.journal.lock().unwrap().alerts.clone()
+    }
+
+    pub fn codes(&self) -> Vec<(RelayUserLinkedId, String)> {
+        self.journal.lock().unwrap().codes.clone()
     }
 
     pub fn asked_outcomes(&self) -> usize {
@@ -167,8 +176,17 @@ impl RelayClient for RecordingRelay {
         Ok(receipt("alert"))
     }
 
-    async fn verify_totp(&self, _user: &RelayUserLinkedId, _code: &str) -> Result<bool, RelayError> {
-        Err(RelayError::Unreachable("nobody checks codes in these tests"))
+    async fn verify_totp(&self, user: &RelayUserLinkedId, code: &str) -> Result<bool, RelayError> {
+        self.note(|journal| journal.codes.push((user.clone(), code.to_owned())));
+        let code_is_right = code == RIGHT_CODE && user.as_str() == PAIRING;
+        let mood = *self.mood.borrow();
+        match mood {
+            Mood::Away => Err(RelayError::Unreachable("no connection")),
+            Mood::Refuses(status, code) => {
+                Err(RelayError::Rejected { status, code: Some(code), retry_after: Some(Duration::from_secs(7)) })
+            }
+            _ => Ok(code_is_right),
+        }
     }
 
     async fn call(&self, _call: &RelayCall) -> Result<Value, RelayError> {
