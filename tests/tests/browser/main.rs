@@ -1,0 +1,4 @@
+//! The banks' page and `bloonio.js` in a real browser.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod page;
