@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::{By, Capabilities, WebDriver, WebElement};
+use thirtyfour::{By, Capabilities, Key, WebDriver, WebElement};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -29,12 +29,19 @@ const FLAGS: &[&str] = &[
     "--remote-debugging-pipe",
 ];
 
-/// A fresh browser with an empty profile. Fields are dropped in this order.
+/// A fresh browser with an empty profile. Dropping it kills it.
 #[derive(Debug)]
 pub struct Browser {
     driver: WebDriver,
     _chromedriver: Child,
     _profile: TempDir,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Else the driver is told good-bye here, over a connection that this very thread would have to serve.
+        let _ = self.driver.clone().leak();
+    }
 }
 
 /// An answer of the driver.
@@ -89,15 +96,28 @@ impl Browser {
         done(input.send_keys(text).await);
     }
 
+    /// Presses the escape key.
+    pub async fn press_escape(&self) {
+        done(self.driver.action_chain().send_keys(Key::Escape).perform().await);
+    }
+
     /// What somebody sees of an element: nothing where it is hidden.
     pub async fn text(&self, selector: &str) -> String {
         done(self.element(selector).await.text().await)
     }
 
+    /// The same of an element that may not be there, or no longer.
+    async fn text_if_any(&self, selector: &str) -> Option<String> {
+        match self.driver.find(By::Css(selector)).await {
+            Ok(element) => element.text().await.ok(),
+            Err(_) => None,
+        }
+    }
+
     /// Waits until an element shows a text that `wanted` likes, and gives it.
     pub async fn text_when(&self, selector: &str, wanted: impl Fn(&str) -> bool) -> String {
         let what = format!("the text of {selector}");
-        wait::until(&what, || async { Some(self.text(selector).await).filter(|text| wanted(text)) }).await
+        wait::until(&what, || async { self.text_if_any(selector).await.filter(|text| wanted(text)) }).await
     }
 
     /// Waits until an element shows this text.
@@ -107,7 +127,7 @@ impl Browser {
     pub async fn expect_text(&self, selector: &str, text: &str) {
         let waiting = self.text_when(selector, |shown| shown == text);
         if tokio::time::timeout(wait::DEADLINE / 2, waiting).await.is_err() {
-            panic!("{selector} shows {:?} and never {text:?}", self.text(selector).await);
+            panic!("{selector} shows {:?} and never {text:?}", self.text_if_any(selector).await);
         }
     }
 
@@ -131,9 +151,9 @@ impl Browser {
         entries.into_iter().map(|entry| format!("{:?} {}", entry.level, entry.message)).collect()
     }
 
-    /// Ends it; a browser that is merely dropped ends too, but blocks its thread meanwhile.
+    /// Ends it the polite way.
     pub async fn close(self) {
-        done(self.driver.quit().await);
+        done(self.driver.clone().quit().await);
     }
 }
 

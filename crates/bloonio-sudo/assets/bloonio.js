@@ -119,8 +119,10 @@ function sameOrigin(one, other) {
 /** Where to ask. The question carries the caller's credentials: it goes to the origin of the request, or nowhere. */
 function statusUrl(refused, request, response) {
   const { instruction_id: id, status_url: path } = refused;
-  const named = /^[\w-]{8,64}$/.test(id) && typeof path === "string" && URL.canParse(path, request.url);
-  if (!named) throw new SudoError(refused.error, response, "the answer does not say how to wait for the approval");
+  const isNamed = typeof id === "string" && /^[\w-]{8,64}$/.test(id);
+  if (!isNamed || typeof path !== "string" || !URL.canParse(path, request.url)) {
+    throw new SudoError(refused.error, response, "the answer does not say how to wait for the approval");
+  }
   const url = new URL(path, request.url);
   if (!sameOrigin(url, request.url)) {
     throw new SudoError(refused.error, response, "the status is at another origin than the request");
@@ -133,8 +135,8 @@ function promptOf(refused, cancel) {
   return {
     instructionId: refused.instruction_id,
     customType: refused.custom_type,
-    goldenNumber: refused.golden_number,
-    numbers: refused.numbers,
+    goldenNumber: refused.golden_number ?? undefined,
+    numbers: refused.numbers ?? undefined,
     expiresAt: new Date(refused.expires_at),
     expectedAction: refused.expected_action,
     cancel,
@@ -150,7 +152,7 @@ async function answered(url, request, signal, patienceMs) {
   const asking = { ...how, redirect: "manual", referrerPolicy: "no-referrer" };
   for (let heard = performance.now(), failed; ; ) {
     const asked = performance.now();
-    if (asked - heard > patienceMs) throw failed;
+    if (failed && asked - heard > patienceMs) throw failed;
     let response;
     let body;
     try {
@@ -169,7 +171,7 @@ async function answered(url, request, signal, patienceMs) {
     }
     if (response.ok && body.status === "validated") return;
     if (!response.ok || body.status !== "pending") throw new SudoError(endOf(response, body), response, body.message);
-    heard = performance.now();
+    [heard, failed] = [performance.now(), undefined];
     // A server that does not hold the question is not asked in a tight loop.
     if (heard - asked < PAUSE_MS) await pause(PAUSE_MS, signal);
   }

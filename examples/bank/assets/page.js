@@ -5,7 +5,7 @@ const REFUSALS = {
   SUDO_ACTION_DENIED: "Denied. Nothing was executed.",
   SUDO_ACTION_EXPIRED: "The approval is over. Nothing was executed.",
   SUDO_ACTION_TIMEOUT: "Nobody answered in time. Nothing was executed.",
-  SUDO_TOO_MANY_PENDING: "Too many approvals are open, or one was just denied. Wait a little.",
+  SUDO_TOO_MANY_PENDING: "Too many approvals are open, or nobody approved the last one. Wait a little.",
 };
 
 const element = (id) => document.getElementById(id);
@@ -104,6 +104,7 @@ for (const button of document.querySelectorAll(".sign-in")) {
     running?.abort();
     token = button.dataset.token;
     element("session").textContent = `Signed in as ${token}.`;
+    element("account").defaultValue = token;
     element("actions").disabled = false;
     element("code").hidden = true;
     say("Pair a phone, or do something that needs one.");
