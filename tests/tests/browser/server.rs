@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+/// The first example of the guide for web pages.
+const EXAMPLE: &str = include_str!("../../../docs/src/browser.md");
 const SCRIPT: &str = include_str!("../../../crates/bloonio-sudo/assets/bloonio.js");
 /// As strict as a policy can be for a page that uses the module.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:";
@@ -159,7 +161,10 @@ async fn answer(
         match uri.path() {
             "/" => page(),
             "/_bloonio/bloonio.js" => module(),
-            path if path.starts_with("/run") => play.run.pop_front().unwrap_or_else(|| Says::text(500, "not scripted")),
+            "/example.js" => example(),
+            path if path.starts_with("/run") || path == "/transfer/execute" => {
+                play.run.pop_front().unwrap_or_else(|| Says::text(500, "not scripted"))
+            }
             _ => play.status.pop_front().unwrap_or_else(|| Says::text(500, "not scripted")),
         }
     };
@@ -185,8 +190,13 @@ fn module() -> Says {
     once(&[("content-type", "text/javascript; charset=utf-8")], SCRIPT)
 }
 
+fn example() -> Says {
+    let example = EXAMPLE.split("```js\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    once(&[("content-type", "text/javascript; charset=utf-8")], example)
+}
+
 fn page() -> Says {
-    let html = "<!doctype html><title>Page</title><link rel=icon href=\"data:,\"><p>A page.</p>";
+    let html = "<!doctype html><title>Page</title><link rel=icon href=\"data:,\"><p id=status>A page.</p>";
     let headers = [
         ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", POLICY),

@@ -371,3 +371,23 @@ async fn the_dialog_shows_the_number_and_texts_as_they_are_and_goes_away() {
     assert_eq!(page.browser.run(left, Value::Null).await, 0);
     page.close().await;
 }
+
+#[tokio::test]
+async fn the_example_of_the_guide_runs() {
+    let page = Page::open().await;
+    let call = "const { transfer } = await import('/example.js'); await transfer({ amount: '1.00' }, 'demo-jane');";
+    let rows = [
+        (vec![asks(), Says::text(200, "done")], "validated", "Done."),
+        (vec![asks(), Says::text(409, "no money")], "validated", "The bank answers 409."),
+        (vec![asks()], "denied", "Denied."),
+    ];
+    for (run, status, shown) in rows {
+        page.server.will_say(&run, &[Says::stands(status)]);
+        page.browser.run(call, Value::Null).await;
+        page.browser.expect_text("#status", shown).await;
+        let came = page.server.came("/transfer/execute");
+        assert_eq!(came.len(), run.len());
+        assert!(came.iter().all(|call| &call.body[..] == br#"{"amount":"1.00"}"#), "{came:?}");
+    }
+    page.close().await;
+}
