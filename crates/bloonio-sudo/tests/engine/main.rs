@@ -7,7 +7,6 @@ mod blocking;
 mod callback;
 mod fingerprint;
 mod flow;
-mod http_client;
 mod poll;
 mod settings;
 mod status;
