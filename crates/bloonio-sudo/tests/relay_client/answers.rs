@@ -8,11 +8,24 @@ use crate::caller::{Caller, Form, ask};
 use crate::server::{Received, Server, Step, answer, success};
 use crate::table::{INSTRUCTION, Row, instruction, profile, rows, user};
 
-/// One answer to one call: what was heard, and what the client makes of it.
-fn exchange(form: Form, row: &Row, step: Step) -> (Result<Value, RelayError>, Vec<Received>) {
-    let server = Server::saying(vec![step]);
-    let made = (row.call)(&Caller::of(form, &server));
-    (made, server.received())
+/// A client and its relay.
+struct Line {
+    server: Server,
+    caller: Caller,
+}
+
+impl Line {
+    fn new(form: Form) -> Self {
+        let server = Server::scripted();
+        let caller = Caller::of(form, &server);
+        Self { server, caller }
+    }
+
+    /// One answer to one call: what the client makes of it, and what the relay heard.
+    fn exchange(&self, row: &Row, step: Step) -> (Result<Value, RelayError>, Vec<Received>) {
+        self.server.says([step]);
+        ((row.call)(&self.caller), self.server.received())
+    }
 }
 
 fn assert_unreadable(made: Result<Value, RelayError>, of: &str) {
@@ -21,10 +34,11 @@ fn assert_unreadable(made: Result<Value, RelayError>, of: &str) {
 
 #[rstest]
 fn every_call_is_sent_as_the_protocol_says_and_its_answer_is_read(#[values(Form::Async, Form::Blocking)] form: Form) {
+    let line = Line::new(form);
     let rows = rows();
     assert_eq!(rows.len(), 25);
     for row in rows {
-        let (made, heard) = exchange(form, &row, success(row.status, &row.data));
+        let (made, heard) = line.exchange(&row, success(row.status, &row.data));
         assert_eq!(made.unwrap_or_else(|error| panic!("{}: {error:?}", row.line)), row.gives, "{}", row.line);
         let [request] = heard.as_slice() else { panic!("{}: {heard:?}", row.line) };
         assert_eq!(request.line.replacen("/base/api/v1/relay", "", 1), row.line);
@@ -42,22 +56,24 @@ fn every_call_is_sent_as_the_protocol_says_and_its_answer_is_read(#[values(Form:
 
 #[rstest]
 fn what_a_newer_relay_adds_does_no_harm(#[values(Form::Async, Form::Blocking)] form: Form) {
+    let line = Line::new(form);
     for row in rows() {
         let mut data = row.data.clone();
         data["from_the_future"] = json!({"a": [1]});
-        let (made, _) = exchange(form, &row, success(row.status, &data));
+        let (made, _) = line.exchange(&row, success(row.status, &data));
         assert!(made.is_ok(), "{}: {made:?}", row.line);
     }
 }
 
 #[rstest]
 fn an_answer_to_another_call_or_with_unknown_values_is_none(#[values(Form::Async, Form::Blocking)] form: Form) {
+    let line = Line::new(form);
     for row in rows() {
         assert!(!row.spoiled.is_empty(), "{}", row.line);
         for (field, value) in &row.spoiled {
             let mut data = row.data.clone();
             data[*field] = value.clone();
-            let (made, _) = exchange(form, &row, success(row.status, &data));
+            let (made, _) = line.exchange(&row, success(row.status, &data));
             assert_unreadable(made, &format!("{} with {field} {value}", row.line));
         }
     }
@@ -72,8 +88,9 @@ fn an_answer_to_another_call_or_with_unknown_values_is_none(#[values(Form::Async
 #[case::success_twice(r#"{"success": true, "success": true, "status_code": 200, "message": "", "data": {"ok": true}}"#)]
 #[case::cut_off(r#"{"success": true, "status_code": 200, "message": "", "data": {"ok""#)]
 fn an_answer_that_is_not_the_relays_is_none(#[case] body: &str, #[values(Form::Async, Form::Blocking)] form: Form) {
+    let line = Line::new(form);
     for row in rows() {
-        let (made, _) = exchange(form, &row, answer(200, "", body));
+        let (made, _) = line.exchange(&row, answer(200, "", body));
         // An outcome is not even looked at: nothing signed it.
         assert_unreadable(made, row.line);
     }
@@ -81,16 +98,18 @@ fn an_answer_that_is_not_the_relays_is_none(#[case] body: &str, #[values(Form::A
 
 #[rstest]
 fn an_endless_answer_is_cut_off(#[values(Form::Async, Form::Blocking)] form: Form) {
+    let line = Line::new(form);
     for row in rows() {
-        let (made, _) = exchange(form, &row, answer(200, "", &" ".repeat(1_100_000)));
+        let (made, _) = line.exchange(&row, answer(200, "", &" ".repeat(1_100_000)));
         assert!(matches!(made, Err(RelayError::Unreadable("it is too long"))), "{}: {made:?}", row.line);
     }
 }
 
 #[rstest]
 fn redirects_are_not_followed(#[values(Form::Async, Form::Blocking)] form: Form) {
+    let line = Line::new(form);
     for row in rows() {
-        let (made, heard) = exchange(form, &row, answer(307, "location: /elsewhere\r\n", ""));
+        let (made, heard) = line.exchange(&row, answer(307, "location: /elsewhere\r\n", ""));
         assert!(matches!(made, Err(RelayError::Rejected { status: 307, .. })), "{}: {made:?}", row.line);
         assert_eq!(heard.len(), 1, "{}", row.line);
     }
@@ -120,11 +139,12 @@ fn an_offer_without_an_address_gets_one(#[values(Form::Async, Form::Blocking)] f
 
 #[rstest]
 fn one_that_was_looked_up_may_come_as_a_list_of_one(#[values(Form::Async, Form::Blocking)] form: Form) {
+    let line = Line::new(form);
     for row in rows().into_iter().filter(|row| row.line.contains("by-public-id")) {
-        let (made, _) = exchange(form, &row, success(200, &json!({"items": [row.data], "count": 1})));
+        let (made, _) = line.exchange(&row, success(200, &json!({"items": [row.data], "count": 1})));
         assert_eq!(made.unwrap(), row.gives);
         for items in [json!([]), json!([row.data, row.data])] {
-            let (made, _) = exchange(form, &row, success(200, &json!({"items": items, "count": 2})));
+            let (made, _) = line.exchange(&row, success(200, &json!({"items": items, "count": 2})));
             assert_unreadable(made, row.line);
         }
     }

@@ -12,7 +12,7 @@ use crate::server::{Server, Step, answer, now_ms, success, webhook_headers};
 use crate::table::{event, instruction};
 
 fn fetch(form: Form, step: Step) -> Result<Outcome, RelayError> {
-    let server = Server::saying(vec![step]);
+    let server = Server::answering(move |_| step.clone());
     ask!(&Caller::of(form, &server), fetch_outcome(&instruction(), Duration::ZERO))
 }
 

@@ -20,14 +20,16 @@ fn assert_signed_anew(heard: &[Received]) {
 
 #[rstest]
 fn a_supposed_replay_is_signed_anew_and_sent_once_more(#[values(Form::Async, Form::Blocking)] form: Form) {
+    let server = Server::scripted();
+    let caller = Caller::of(form, &server);
     for row in rows() {
         let replayed = || refusal(401, "REQUEST_REPLAYED", Value::Null);
-        let server = Server::saying(vec![replayed(), success(row.status, &row.data)]);
-        assert_eq!((row.call)(&Caller::of(form, &server)).unwrap(), row.gives, "{}", row.line);
+        server.says([replayed(), success(row.status, &row.data)]);
+        assert_eq!((row.call)(&caller).unwrap(), row.gives, "{}", row.line);
         assert_signed_anew(&server.received());
 
-        let server = Server::saying(vec![replayed(), replayed(), success(row.status, &row.data)]);
-        let error = (row.call)(&Caller::of(form, &server)).unwrap_err();
+        server.says([replayed(), replayed(), success(row.status, &row.data)]);
+        let error = (row.call)(&caller).unwrap_err();
         assert_eq!((error.code(), error.next_step()), (Some(ErrorCode::RequestReplayed), NextStep::Retry));
         assert_eq!(server.received().len(), 2, "{}: once more, and no more", row.line);
     }
@@ -37,9 +39,11 @@ fn a_supposed_replay_is_signed_anew_and_sent_once_more(#[values(Form::Async, For
 fn a_call_that_may_have_arrived_is_repeated_only_where_twice_is_as_good_as_once(
     #[values(Form::Async, Form::Blocking)] form: Form,
 ) {
+    let server = Server::scripted();
+    let caller = Caller::of(form, &server);
     for row in rows() {
-        let server = Server::saying(vec![Step::BreakOff, success(row.status, &row.data)]);
-        let made = (row.call)(&Caller::of(form, &server));
+        server.says([Step::BreakOff, success(row.status, &row.data)]);
+        let made = (row.call)(&caller);
         if row.repeat == Repeat::Safe {
             assert_eq!(made.unwrap(), row.gives, "{}", row.line);
             assert_signed_anew(&server.received());
@@ -52,9 +56,11 @@ fn a_call_that_may_have_arrived_is_repeated_only_where_twice_is_as_good_as_once(
 
 #[rstest]
 fn a_call_that_breaks_off_twice_is_given_up(#[values(Form::Async, Form::Blocking)] form: Form) {
+    let server = Server::scripted();
+    let caller = Caller::of(form, &server);
     for row in rows().into_iter().filter(|row| row.repeat == Repeat::Safe) {
-        let server = Server::answering(|_| Step::BreakOff);
-        let error = (row.call)(&Caller::of(form, &server)).unwrap_err();
+        server.says([Step::BreakOff, Step::BreakOff, success(row.status, &row.data)]);
+        let error = (row.call)(&caller).unwrap_err();
         assert!(matches!(error, RelayError::Unreachable("the exchange broke off")), "{}: {error:?}", row.line);
         assert_eq!(server.received().len(), 2, "{}", row.line);
     }
@@ -62,11 +68,12 @@ fn a_call_that_breaks_off_twice_is_given_up(#[values(Form::Async, Form::Blocking
 
 #[rstest]
 fn a_call_that_never_left_is_repeated_unless_it_is_one_of_a_kind(#[values(Form::Async, Form::Blocking)] form: Form) {
+    // The greeting of TLS is cut short, so that nothing of the call goes out.
+    let server = Server::refusing();
+    let caller = Caller::new(form, &settings(&format!("https://{}", server.address()), 20));
     for row in rows() {
-        // The greeting of TLS is cut short, so that nothing of the call goes out.
-        let server = Server::refusing();
-        let url = format!("https://{}", server.address());
-        let error = (row.call)(&Caller::new(form, &settings(&url, 20))).unwrap_err();
+        server.says([]);
+        let error = (row.call)(&caller).unwrap_err();
         assert!(matches!(error, RelayError::Unreachable("no connection")), "{}: {error:?}", row.line);
         let tries = if row.repeat == Repeat::Never { 1 } else { 2 };
         assert_eq!(server.connections(), tries, "{}", row.line);
@@ -75,9 +82,11 @@ fn a_call_that_never_left_is_repeated_unless_it_is_one_of_a_kind(#[values(Form::
 
 #[rstest]
 fn a_refusal_is_never_repeated(#[values(Form::Async, Form::Blocking)] form: Form) {
+    let server = Server::scripted();
+    let caller = Caller::of(form, &server);
     for row in rows() {
-        let server = Server::saying(vec![refusal(503, "STORAGE_UNAVAILABLE", Value::Null)]);
-        (row.call)(&Caller::of(form, &server)).unwrap_err();
+        server.says([refusal(503, "STORAGE_UNAVAILABLE", Value::Null)]);
+        (row.call)(&caller).unwrap_err();
         assert_eq!(server.received().len(), 1, "{}", row.line);
     }
 }

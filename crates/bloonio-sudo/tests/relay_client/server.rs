@@ -1,6 +1,7 @@
 //! A relay that says what the test tells it to. It knows the protocol's recipe on its own: nothing here signs or verifies
 //! with the code under test.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -74,13 +75,23 @@ pub struct Server {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     connections: Arc<AtomicUsize>,
+    script: Arc<Mutex<VecDeque<Step>>>,
 }
 
 impl Server {
-    /// Answers with each of these in turn, and then hangs.
-    pub fn saying(steps: Vec<Step>) -> Self {
-        let steps = Mutex::new(steps.into_iter());
-        Self::answering(move |_| steps.lock().unwrap().next().unwrap_or(Step::Hang))
+    /// Hangs until it is told what to say ([`says`](Self::says)).
+    pub fn scripted() -> Self {
+        let script = Arc::new(Mutex::new(VecDeque::new()));
+        let next = Arc::clone(&script);
+        let answer = move |_: &Received| next.lock().unwrap().pop_front().unwrap_or(Step::Hang);
+        Self { script, ..Self::answering(answer) }
+    }
+
+    /// Forgets what was, answers with each of these in turn, and then hangs.
+    pub fn says(&self, steps: impl IntoIterator<Item = Step>) {
+        self.received.lock().unwrap().clear();
+        self.connections.store(0, Ordering::SeqCst);
+        *self.script.lock().unwrap() = steps.into_iter().collect();
     }
 
     /// Answers each request as `answer` says.
@@ -119,7 +130,7 @@ impl Server {
                 take(socket.unwrap());
             }
         });
-        Self { address, received, connections }
+        Self { address, received, connections, script: Arc::default() }
     }
 
     pub fn address(&self) -> SocketAddr {
