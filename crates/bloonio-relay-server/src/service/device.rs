@@ -79,6 +79,8 @@ pub async fn unpair(app: &SharedApp, bearer: &Bearer) -> Result<DeviceChanged, S
     if !device::remove(&mut tx, &tenant.tenant_id, &device.device_id, app.clock.now()).await? {
         return Err(ErrorCode::InvalidDeviceToken.into());
     }
+    // A seed ends with the device that has it: its codes must not outlive the device's own right to approve.
+    app.totp.forget_device(&mut tx, &tenant.tenant_id, &device.device_id).await?;
     app.storage.commit(tx).await?;
     info!(tenant.id = tenant.tenant_id.as_str(), device.id = device.device_id.as_str(), "a device has left");
     wake_streams(app, bearer);

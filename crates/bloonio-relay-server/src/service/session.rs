@@ -103,6 +103,7 @@ async fn remove_stolen(app: &SharedApp, tenant: &Tenant, device: &Device) -> Res
     if !device::remove(&mut tx, &tenant.tenant_id, &device.device_id, now).await? {
         return Ok(());
     }
+    app.totp.forget_device(&mut tx, &tenant.tenant_id, &device.device_id).await?;
     let notice = Notice::Stolen { device_id: &device.device_id, device_name: device.device_name.as_deref() };
     let alert = notice::insert(app, &mut tx, tenant, linked_id, notice, now).await?;
     app.storage.commit(tx).await?;
