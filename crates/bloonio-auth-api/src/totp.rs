@@ -1,6 +1,7 @@
 //! One-time codes (PROTOCOL 4 to 6; SECURITY, "Attention and guessing"; ATTACKS A83 to A85).
 //!
-//! A pairing has one seed, made when its first device registers and handed to that device alone. All ways in (a device's
+//! A pairing has one seed, made when its first device registers and handed to that device alone; it ends with the pairing's
+//! last device. All ways in (a device's
 //! answer to a prompt, a backend's `verify-totp`) go through [`Totp::judge`] and [`Totp::settle`], so that there is one
 //! counter, one `last_step` and one lock: a code works once, wherever.
 //!
@@ -139,17 +140,5 @@ pub trait Totp: Send + Sync + fmt::Debug {
         tx: &mut SqliteConnection,
         tenant: &TenantId,
         linked_id: &RelayUserLinkedId,
-    ) -> Result<bool, TotpError>;
-
-    /// Deletes the seed that was handed to this device: whoever has it may not act any more. `false` means that it was
-    /// handed none.
-    ///
-    /// # Errors
-    /// [`TotpError`].
-    async fn forget_device(
-        &self,
-        tx: &mut SqliteConnection,
-        tenant: &TenantId,
-        device: &DeviceId,
     ) -> Result<bool, TotpError>;
 }

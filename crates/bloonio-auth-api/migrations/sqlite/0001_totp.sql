@@ -4,7 +4,7 @@
 CREATE TABLE totp_seeds (
     tenant_id            TEXT    NOT NULL,
     relay_user_linked_id TEXT    NOT NULL,
-    -- The device that the seed was handed to; the seed ends with it.
+    -- The device that the seed was handed to. A device is handed one in its life, so this tells one seed from the next.
     device_id            TEXT    NOT NULL,
     -- Sealed under the master key; the row's identity is authenticated with it.
     seed_sealed          BLOB    NOT NULL,
@@ -18,7 +18,6 @@ CREATE TABLE totp_seeds (
     created_at           INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, relay_user_linked_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX totp_seeds_by_device ON totp_seeds (tenant_id, device_id);
 
 -- Codes for pairings that have no seed, or that are none: counted, so that such a code costs the same write as a wrong one
 -- of a real seed and takes as long. One row a tenant.

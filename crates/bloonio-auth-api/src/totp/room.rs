@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bloonio_wire::clock::Clock;
-use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
+use bloonio_wire::id::{RelayUserLinkedId, TenantId};
 use bloonio_wire::random::Random;
 use bloonio_wire::secret::Secret;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -145,14 +145,5 @@ impl Totp for TotpRoom {
         linked_id: &RelayUserLinkedId,
     ) -> Result<bool, TotpError> {
         row::delete(tx, tenant, linked_id).await
-    }
-
-    async fn forget_device(
-        &self,
-        tx: &mut SqliteConnection,
-        tenant: &TenantId,
-        device: &DeviceId,
-    ) -> Result<bool, TotpError> {
-        row::delete_of_device(tx, tenant, device).await
     }
 }

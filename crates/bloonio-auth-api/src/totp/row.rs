@@ -183,20 +183,3 @@ pub(super) async fn delete(
     .await?;
     Ok(done.rows_affected() == 1)
 }
-
-/// Deletes the seed that this device was handed; `false` means that it was handed none.
-pub(super) async fn delete_of_device(
-    tx: &mut SqliteConnection,
-    tenant: &TenantId,
-    device: &DeviceId,
-) -> Result<bool, TotpError> {
-    let done = sqlx::query(
-        "-- delete_totp_seed_of_device
-         DELETE FROM totp_seeds WHERE tenant_id = $1 AND device_id = $2",
-    )
-    .bind(tenant.as_str())
-    .bind(device.as_str())
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}

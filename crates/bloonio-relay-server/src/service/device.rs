@@ -69,18 +69,22 @@ pub async fn refresh(
     })
 }
 
-/// Removes the calling device. Its pairing stays.
+/// Removes the calling device. Its pairing stays; the seed of its codes, as long as another device may act.
 ///
 /// # Errors
 /// `INVALID_DEVICE_TOKEN` if it is removed meanwhile.
 pub async fn unpair(app: &SharedApp, bearer: &Bearer) -> Result<DeviceChanged, ServiceError> {
     let Bearer { tenant, device, .. } = bearer;
+    let linked_id = &device.pairing.relay_user_linked_id;
     let mut tx = app.storage.begin().await?;
-    if !device::remove(&mut tx, &tenant.tenant_id, &device.device_id, app.clock.now()).await? {
+    let now = app.clock.now();
+    if !device::remove(&mut tx, &tenant.tenant_id, &device.device_id, now).await? {
         return Err(ErrorCode::InvalidDeviceToken.into());
     }
-    // A seed ends with the device that has it: its codes must not outlive the device's own right to approve.
-    app.totp.forget_device(&mut tx, &tenant.tenant_id, &device.device_id).await?;
+    // Nobody is left who may approve: then no code does, either.
+    if device::count(&mut tx, &tenant.tenant_id, linked_id, now).await?.active == 0 {
+        app.totp.forget(&mut tx, &tenant.tenant_id, linked_id).await?;
+    }
     app.storage.commit(tx).await?;
     info!(tenant.id = tenant.tenant_id.as_str(), device.id = device.device_id.as_str(), "a device has left");
     wake_streams(app, bearer);

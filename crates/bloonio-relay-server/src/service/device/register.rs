@@ -103,6 +103,10 @@ pub async fn register(
         notice::insert(app, &mut tx, tenant, &pairing.relay_user_linked_id, notice, now).await?
     };
     device::insert(&mut tx, tenant_id, &new, now).await?;
+    if count.active == 0 {
+        // Whatever the codes of devices that are gone: the pairing begins anew, and so does its seed.
+        app.totp.forget(&mut tx, tenant_id, &pairing.relay_user_linked_id).await?;
+    }
     let totp = hand_over_seed(app, &mut tx, tenant, &pairing, &new).await?;
     call_back(&mut tx, tenant, &pairing, &new, first, now).await?;
     let token = app.tokens.issue_session(app.random.as_ref(), now, tenant_id, &new.device_id, 1)?;
