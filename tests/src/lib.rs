@@ -5,6 +5,7 @@
 //! Nothing here sleeps: a test waits for a condition ([`wait`]), with a deadline that only a defect reaches.
 
 pub mod bank;
+pub mod codes;
 pub mod fcm;
 pub mod handset;
 pub mod operator;
