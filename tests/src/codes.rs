@@ -18,8 +18,8 @@ pub fn code_at(otpauth_uri: &str, seconds: i64) -> String {
 /// A code that no authenticator with this address shows within a minute of a Unix second. Each `n` gives another one.
 pub fn wrong_code_at(otpauth_uri: &str, seconds: i64, n: usize) -> String {
     let near: Vec<_> = (-2..=2).map(|by| code_at(otpauth_uri, seconds + by * 30)).collect();
-    let wrong = (0..).map(|n| format!("{n:06}")).filter(|code| !near.contains(code));
-    wrong.skip(n).next().expect("six digits")
+    let mut wrong = (0..).map(|n| format!("{n:06}")).filter(|code| !near.contains(code));
+    wrong.nth(n).expect("six digits")
 }
 
 /// RFC 4648, section 6, without padding.

@@ -30,7 +30,7 @@ async fn bank(relay: &TestRelay) -> TestTenant<'_> {
 }
 
 fn seed(device: &TestDevice<'_>) -> String {
-    device.registration["totp"]["otpauth_uri"].as_str().expect("a seed").to_owned()
+    device.registration["totp"]["otpauth_uri"].as_str().unwrap().to_owned()
 }
 
 fn has_seed(device: &TestDevice<'_>) -> bool {

@@ -160,8 +160,9 @@ pub struct Alert {
     pub expires_at: Timestamp,
 }
 
-/// Body of POST /device/submit-response, and of the backend's own /_bloonio/submit-response (PROTOCOL 9.4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of POST /device/submit-response, and of the backend's own /_bloonio/submit-response (PROTOCOL 9.4). It holds a code,
+/// a number, a token and a person's words, so its `Debug` shows none of them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeviceResponse {
     /// The prompt.
@@ -188,4 +189,26 @@ pub struct DeviceResponse {
     /// ES256 over [`crate::decision::Decision`], base64url; a device that registered a key must sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
+}
+
+impl std::fmt::Debug for DeviceResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeviceResponse")
+            .field("custom_type", &self.custom_type)
+            .field("approved", &self.approved)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a103_a_response_shows_nothing_of_what_proves_it_in_debug() {
+        let json = r#"{"instruction_id": "instruction-1", "approved": true, "custom_type": "totp",
+            "totp_code": "287082", "selected_number": 4711, "reason": "hush", "response_token": "hush", "signature": "hush"}"#;
+        let text = format!("{:?}", serde_json::from_str::<DeviceResponse>(json).unwrap());
+        assert_eq!(text, "DeviceResponse { custom_type: Totp, approved: true, .. }");
+    }
 }
