@@ -65,8 +65,13 @@ where
             let mut request = ServiceRequest::from_request(request.take());
             match judged {
                 Ok((passed, body)) => {
+                    let run = sudo.engine.run(passed.0.as_ref());
                     pass(&mut request, passed, body);
-                    inner.call(request).await.map(ServiceResponse::map_into_left_body)
+                    let response = inner.call(request).await?;
+                    Ok(match run.finish(response.status().as_u16()).await {
+                        Some(refusal) => response.into_response(convert::refusal(refusal)).map_into_right_body(),
+                        None => response.map_into_left_body(),
+                    })
                 }
                 Err(refusal) => Ok(request.into_response(convert::refusal(refusal)).map_into_right_body()),
             }

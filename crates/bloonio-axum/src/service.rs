@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::Response;
-use bloonio_sudo::{Refusal, SudoEngine, SudoRequirement};
+use bloonio_sudo::{Refusal, Run, SudoEngine, SudoRequirement};
 use http::Request;
 use tower::Service;
 
@@ -42,27 +42,32 @@ where
         let (engine, requirement) = (self.engine.clone(), Arc::clone(&self.requirement));
         Box::pin(async move {
             match judge(&engine, &requirement, request).await {
-                Ok(request) => inner.call(request).await,
+                Ok((request, run)) => {
+                    let response = inner.call(request).await?;
+                    let refused = run.finish(response.status().as_u16()).await;
+                    Ok(refused.map_or(response, convert::refusal))
+                }
                 Err(refusal) => Ok(convert::refusal(refusal)),
             }
         })
     }
 }
 
-/// The request to run, or why it may not.
+/// The request to run and whom to tell how it ended, or why it may not.
 async fn judge(
     engine: &SudoEngine,
     requirement: &SudoRequirement,
     request: Request<Body>,
-) -> Result<Request<Body>, Refusal> {
+) -> Result<(Request<Body>, Run), Refusal> {
     let (mut parts, body) = request.into_parts();
     let target = convert::Target::of(&parts);
     let guarded = engine.guard(requirement, &target.view(&parts, &[])).await?;
     let body = convert::collect(&target.view(&parts, &[]), body, engine.max_body_bytes()).await;
     let body = body.map_err(|why| engine.body_refused(why))?;
-    let passed = guarded.check(&target.view(&parts, &body)).await.into_result().map(Passed)?;
+    let passed = guarded.check(&target.view(&parts, &body)).await.into_result()?;
+    let run = engine.run(passed.as_ref());
     // Keeps the used key out of what inner layers print.
     parts.headers.get_mut("x-sudo-instruction-key").into_iter().for_each(|key| key.set_sensitive(true));
-    parts.extensions.insert(passed);
-    Ok(Request::from_parts(parts, Body::from(body)))
+    parts.extensions.insert(Passed(passed));
+    Ok((Request::from_parts(parts, Body::from(body)), run))
 }

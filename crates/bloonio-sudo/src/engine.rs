@@ -5,9 +5,13 @@
 
 mod ask;
 mod builder;
+mod choice;
+mod demand;
 mod event;
 mod guard;
 mod poll;
+mod run;
+mod signature;
 mod wait;
 
 use std::fmt;
@@ -21,17 +25,24 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::RelayClient;
+use crate::device_keys::DeviceKeys;
+use crate::doctor::Demands;
 use crate::error::BuildError;
 use crate::identity::{Caller, Identify};
 use crate::request::RequestView;
+use crate::resolver::Resolver;
 use crate::route::pairing::PairingEvent;
+use crate::route::submit::DeviceCheck;
 use crate::route::waiters::Waiters;
 use crate::settings::RelaySettings;
 use crate::store::InstructionStore;
 
 pub use builder::SudoEngineBuilder;
+pub use demand::Demand;
 pub(crate) use event::{Event, EventRefusal, counts_as_approved};
 pub use guard::Guarded;
+pub use run::Run;
+pub(crate) use signature::{Proof, Signed};
 
 type PairingHook = Box<dyn Fn(PairingEvent) + Send + Sync>;
 
@@ -51,6 +62,13 @@ pub(crate) struct Inner {
     pub(crate) bound_headers: Vec<String>,
     pub(crate) require_challenge_digest: bool,
     pub(crate) on_pairing: Option<PairingHook>,
+    pub(crate) resolver: Option<Resolver>,
+    pub(crate) device_keys: Arc<dyn DeviceKeys>,
+    pub(crate) require_device_signature: bool,
+    pub(crate) device_check: Option<Arc<dyn DeviceCheck>>,
+    pub(crate) own_store: bool,
+    pub(crate) own_device_keys: bool,
+    pub(crate) demands: Demands,
     pub(crate) waiters: Waiters,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,

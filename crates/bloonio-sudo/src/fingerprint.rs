@@ -1,5 +1,7 @@
 //! What an approval is bound to: one digest over the request (PROTOCOL 9.2; SECURITY, "What counts as approved").
 
+mod canonical;
+
 use std::fmt;
 
 use bloonio_wire::digest::Framed;
@@ -7,6 +9,7 @@ use bloonio_wire::id::{TenantId, UserSocketHash};
 use sha2::{Digest, Sha256};
 
 use crate::identity::InitiatorHash;
+use crate::policy::FieldError;
 use crate::request::RequestView;
 
 /// How closely an approval is bound to the request that it was asked for.
@@ -17,6 +20,11 @@ pub enum Binding {
     /// byte of the body.
     #[default]
     Exact,
+    /// As `Exact`, but two JSON bodies that mean the same are the same (RFC 8785): order, blanks, escapes and the spelling
+    /// of numbers do not count. What readers may read differently is refused: keys given twice with 400, numbers that a
+    /// double cannot hold with 422. Set by
+    /// [`SudoRequirement::with_canonical_json`](crate::SudoRequirement::with_canonical_json).
+    CanonicalJson,
     /// To tenant, user, initiator and action only: whatever is sent with the key runs. Set by
     /// [`SudoRequirement::insecure_without_binding`](crate::SudoRequirement::insecure_without_binding).
     None,
@@ -60,12 +68,15 @@ impl Fingerprint {
     ///
     /// Each part is preceded by its length, an absent one differs from an empty one, and headers given several times
     /// count in their order.
+    ///
+    /// # Errors
+    /// [`FieldError`] for a body that has no canonical form, where the binding asks for it.
     pub fn of<'h>(
         binding: Binding,
         asking: Asking<'_>,
         view: &RequestView<'_>,
         bound_headers: impl Iterator<Item = &'h str>,
-    ) -> Self {
+    ) -> Result<Self, FieldError> {
         let mut framed = Framed::new("bloonio-fingerprint-v1");
         framed
             .text(asking.tenant.as_str())
@@ -74,19 +85,23 @@ impl Fingerprint {
             .text(asking.action);
         match binding {
             Binding::None => framed.text("unbound"),
-            Binding::Exact => exact(&mut framed, view, bound_headers),
+            Binding::Exact => head(framed.text("exact"), view, bound_headers).part(&Sha256::digest(view.body())),
+            Binding::CanonicalJson => {
+                let body = canonical::canonical(view)?.map(Sha256::digest);
+                head(framed.text("canonical-json"), view, bound_headers).optional(body.as_ref().map(|d| d.as_slice()))
+            }
         };
-        Self(framed.digest())
+        Ok(Self(framed.digest()))
     }
 }
 
-fn exact<'f, 'h>(
+/// All of a request but its body.
+fn head<'f, 'h>(
     framed: &'f mut Framed,
     view: &RequestView<'_>,
     bound_headers: impl Iterator<Item = &'h str>,
 ) -> &'f mut Framed {
     framed
-        .text("exact")
         .text(view.method())
         .optional(view.authority().map(str::as_bytes))
         .text(view.path())
@@ -99,5 +114,5 @@ fn exact<'f, 'h>(
             framed.part(value);
         }
     }
-    framed.part(&Sha256::digest(view.body()))
+    framed
 }

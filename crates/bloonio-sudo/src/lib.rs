@@ -12,17 +12,22 @@
 //! | [`instruction`] | one approval and its state machine |
 //! | [`store`] | where approvals are kept: few, atomic steps |
 //! | [`engine`] | the flow of a protected request |
+//! | [`consume`] | when an approval is used up |
 //! | [`decision`], [`reply`] | what comes out: pass or refuse, and every answer's bytes |
 //! | [`route`] | callbacks, answers of devices, statuses |
 //! | [`device_keys`] | the keys of users' phones, pinned |
 //! | [`client`] | calls to the relay |
+//! | [`resolver`] | demands that are known only at run time |
+//! | [`doctor`] | contradictions that can be seen at start |
 //! | [`settings`], [`error`] | configuration, and what can be wrong with it |
 #![deny(missing_docs)]
 
 pub mod body;
 pub mod client;
+pub mod consume;
 pub mod decision;
 pub mod device_keys;
+pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod fingerprint;
@@ -31,6 +36,7 @@ pub mod instruction;
 pub mod policy;
 pub mod reply;
 pub mod request;
+pub mod resolver;
 pub mod route;
 pub mod settings;
 pub mod store;
@@ -48,13 +54,17 @@ pub use bloonio_wire::{
 };
 
 pub use client::{RelayClient, RelayError, SecurityAlert};
+pub use consume::{ConsumeError, ConsumePolicy, UsedApproval, UsedApprovals};
 pub use decision::{Decision, Grant, Refusal};
-pub use engine::{Guarded, SudoEngine, SudoEngineBuilder};
+pub use doctor::{Contradictions, Finding};
+pub use engine::{Demand, Guarded, Run, SudoEngine, SudoEngineBuilder};
 pub use error::BuildError;
 pub use identity::{Caller, Identify, IdentifyError};
 pub use policy::{FieldError, RequirementError, SudoRequirement};
 pub use reply::{Answer, Reply, missing_layer};
 pub use request::{BodyError, RequestView};
+pub use resolver::{ResolveError, SudoInfo};
 pub use route::pairing::PairingEvent;
+pub use route::submit::{DeviceCheck, DeviceCheckError};
 pub use route::{MOUNTED_BODY_LIMIT, MountedRoute};
 pub use settings::{ConfigError, OutcomeDelivery, RelaySettings};

@@ -1,5 +1,6 @@
 //! What a protected route demands and what the phone shows: [`SudoRequirement`].
 
+mod check;
 mod field;
 mod json;
 mod prompt;
@@ -9,12 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bloonio_wire::challenge::CustomType;
-use bloonio_wire::display::{DataType, MAX_FIELDS};
+use bloonio_wire::display::DataType;
 use bloonio_wire::id::UserSocketHash;
 
+use crate::consume::ConsumePolicy;
 use crate::fingerprint::Binding;
 use crate::request::RequestView;
 
+pub use check::RequirementError;
+pub(crate) use check::is_header_name;
 pub use field::FieldError;
 pub(crate) use field::{Problems, Worst};
 pub(crate) use prompt::Prompt;
@@ -33,37 +37,6 @@ struct Field {
     title: String,
     data_type: DataType,
     value: Computed<String>,
-}
-
-/// A rule of a requirement that the application broke; every request of the route is then refused with 500.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequirementError {
-    /// An empty or too long text.
-    #[error("{what} must have {min} to {max} characters")]
-    Length {
-        /// Which text.
-        what: String,
-        /// At least.
-        min: usize,
-        /// At most.
-        max: usize,
-    },
-    /// More fields than a prompt can show.
-    #[error("a prompt has at most {MAX_FIELDS} fields")]
-    TooManyFields,
-    /// A life that the relay does not take.
-    #[error("a prompt lives 10 to 600 seconds")]
-    Ttl,
-    /// The waiting page has no answer yet that could show the number.
-    #[error("a blocking request cannot show a golden number")]
-    BlockingGoldenNumber,
-    /// Whether another user has a phone must not decide over the caller's request.
-    #[error("an enrolment exception is for the caller's own pairing")]
-    EnrolmentOfAnother,
-    /// A name that no header can have would bind nothing.
-    #[error("{0:?} is not the name of a header")]
-    BoundHeader(String),
 }
 
 /// What a route demands before it runs.
@@ -86,10 +59,12 @@ pub struct SudoRequirement {
     pub(crate) custom_type: CustomType,
     pub(crate) user: Option<Computed<Option<UserSocketHash>>>,
     pub(crate) condition: Option<Computed<bool>>,
+    pub(crate) golden_choices: Option<usize>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) blocking: bool,
     pub(crate) enrolment_exception: bool,
     pub(crate) binding: Binding,
+    pub(crate) consume: ConsumePolicy,
     pub(crate) bound_headers: Vec<String>,
     title: Option<Text>,
     subtitle: Option<Text>,
@@ -116,10 +91,12 @@ impl SudoRequirement {
             custom_type: CustomType::LocalAuth,
             user: None,
             condition: None,
+            golden_choices: None,
             ttl: None,
             blocking: false,
             enrolment_exception: false,
             binding: Binding::Exact,
+            consume: ConsumePolicy::BeforeHandler,
             bound_headers: Vec::new(),
             title: None,
             subtitle: None,
@@ -132,6 +109,15 @@ impl SudoRequirement {
     #[must_use]
     pub fn with_custom_type(mut self, custom_type: CustomType) -> Self {
         self.custom_type = custom_type;
+        self
+    }
+
+    /// Lets the person pick the golden number from 3 to 5 on the phone instead of typing it. A blind tap on one of three is
+    /// right one time in three, a typed guess one time in ninety: from a user's third wrong number in a day on, his prompts
+    /// ask to type.
+    #[must_use]
+    pub fn with_golden_choices(mut self, offered: usize) -> Self {
+        self.golden_choices = Some(offered);
         self
     }
 
@@ -276,10 +262,35 @@ impl SudoRequirement {
         self
     }
 
+    /// An approval whose handler answers 500 or above is good again, until it would have ended anyway. **A handler that fails
+    /// after its effect has it twice**; see [`ConsumePolicy::ReleasedOnServerError`]. Costs a second step of the store.
+    #[must_use]
+    pub fn may_run_again_after_server_error(mut self) -> Self {
+        self.consume = ConsumePolicy::ReleasedOnServerError;
+        self
+    }
+
+    /// The handler uses the approval up in its own database transaction, by [`Grant::consume_in`](crate::Grant::consume_in):
+    /// exactly once, whatever dies. A handler that forgets to is answered with 500 in place of its own answer.
+    #[must_use]
+    pub fn with_consume_in_transaction(mut self) -> Self {
+        self.consume = ConsumePolicy::InTransaction;
+        self
+    }
+
     /// One more header that an approval is bound to, such as `idempotency-key`: absent is not empty, repeats count in order.
     #[must_use]
     pub fn with_bound_header(mut self, name: &str) -> Self {
         self.bound_headers.push(name.to_ascii_lowercase());
+        self
+    }
+
+    /// Binds the approval to what a JSON body means, not to its bytes (RFC 8785), for clients that cannot repeat them: order,
+    /// blanks and the spelling of numbers do not count. Costs a second reading of the body, and refuses bodies that readers
+    /// may read differently; see [`Binding::CanonicalJson`].
+    #[must_use]
+    pub fn with_canonical_json(mut self) -> Self {
+        self.binding = Binding::CanonicalJson;
         self
     }
 
@@ -295,54 +306,4 @@ impl SudoRequirement {
     pub fn action(&self) -> &str {
         &self.action
     }
-
-    /// Checks what can be checked before any request.
-    ///
-    /// # Errors
-    /// [`RequirementError`].
-    pub fn check(&self) -> Result<(), RequirementError> {
-        length("the action", &self.action, 1, 128)?;
-        for (what, text, min, max) in [
-            ("the title", &self.title, 1, 128),
-            ("the subtitle", &self.subtitle, 0, 200),
-            ("the description", &self.description, 0, 2000),
-        ] {
-            if let Some(Text::Fixed(text)) = text {
-                length(what, text, min, max)?;
-            }
-        }
-        for field in &self.fields {
-            length(&format!("the key of the field {:?}", field.key), &field.key, 1, 64)?;
-            length(&format!("the title of the field {:?}", field.key), &field.title, 1, 128)?;
-        }
-        if self.fields.len() > MAX_FIELDS {
-            return Err(RequirementError::TooManyFields);
-        }
-        if self.ttl.is_some_and(|ttl| !(10..=600).contains(&ttl.as_secs())) {
-            return Err(RequirementError::Ttl);
-        }
-        if self.blocking && self.custom_type == CustomType::GoldenNumber {
-            return Err(RequirementError::BlockingGoldenNumber);
-        }
-        if self.enrolment_exception && self.user.is_some() {
-            return Err(RequirementError::EnrolmentOfAnother);
-        }
-        if let Some(name) = self.bound_headers.iter().find(|name| !is_header_name(name)) {
-            return Err(RequirementError::BoundHeader(name.clone()));
-        }
-        Ok(())
-    }
-}
-
-/// Whether `name` is a token (RFC 9110, section 5.6.2).
-pub(crate) fn is_header_name(name: &str) -> bool {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !name.is_empty() && name.bytes().all(is_token)
-}
-
-fn length(what: &str, text: &str, min: usize, max: usize) -> Result<(), RequirementError> {
-    if (min..=max).contains(&text.chars().count()) && !text.contains('\0') {
-        return Ok(());
-    }
-    Err(RequirementError::Length { what: what.to_owned(), min, max })
 }

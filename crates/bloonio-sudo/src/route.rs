@@ -3,7 +3,7 @@
 mod callback;
 pub(crate) mod pairing;
 mod status;
-mod submit;
+pub(crate) mod submit;
 pub(crate) mod waiters;
 
 use bloonio_wire::code::ErrorCode;

@@ -9,6 +9,10 @@ use bloonio_wire::secret::Secret;
 use url::Url;
 
 pub use environment::ConfigError;
+pub(crate) use environment::is_loopback;
+
+/// How long a blocking request waits where nothing else was said.
+const LONGEST_UNASKED_BLOCK: Duration = Duration::from_secs(60);
 
 /// Where instructions are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +53,8 @@ pub struct RelaySettings {
     pub(crate) outcome_delivery: OutcomeDelivery,
     pub(crate) instruction_ttl: Duration,
     pub(crate) request_timeout: Duration,
-    pub(crate) block_timeout: Duration,
+    pub(crate) block_timeout: Option<Duration>,
+    pub(crate) replicas: usize,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_pending_per_user: usize,
     pub(crate) max_pending_per_initiator: usize,
@@ -74,7 +79,8 @@ impl RelaySettings {
             outcome_delivery: OutcomeDelivery::default(),
             instruction_ttl: Duration::from_secs(180),
             request_timeout: Duration::from_secs(10),
-            block_timeout: Duration::from_secs(60),
+            block_timeout: None,
+            replicas: 1,
             max_body_bytes: 1_048_576,
             max_pending_per_user: 3,
             max_pending_per_initiator: 2,
@@ -114,10 +120,17 @@ impl RelaySettings {
         self
     }
 
-    /// How long a blocking request waits.
+    /// How long a blocking request waits: 60 s unless prompts live shorter.
     #[must_use]
     pub fn with_block_timeout(mut self, timeout: Duration) -> Self {
-        self.block_timeout = timeout;
+        self.block_timeout = Some(timeout);
+        self
+    }
+
+    /// How many processes serve this application: more than one cannot share the memory store.
+    #[must_use]
+    pub fn with_replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
         self
     }
 
@@ -151,6 +164,11 @@ impl RelaySettings {
     /// How large the body of a protected request may be, in bytes.
     pub fn max_body_bytes(&self) -> usize {
         self.max_body_bytes
+    }
+
+    /// How long a blocking request waits.
+    pub fn block_timeout(&self) -> Duration {
+        self.block_timeout.unwrap_or_else(|| LONGEST_UNASKED_BLOCK.min(self.instruction_ttl))
     }
 
     pub(crate) fn callback_url(&self) -> Option<String> {

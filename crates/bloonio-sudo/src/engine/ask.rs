@@ -6,15 +6,16 @@ use bloonio_wire::challenge::{AuthChallenge, CustomType};
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::digest::Framed;
 use bloonio_wire::id::InstructionId;
-use bloonio_wire::random::{RandomError, hex_token, uniform};
+use bloonio_wire::random::{RandomError, hex_token};
 
-use super::guard::{Asked, misconfigured};
+use super::choice::{self, Choices};
+use super::guard::{Asked, misconfigured, unfit};
 use super::{SudoEngine, short_hash};
 use crate::client::RelayError;
 use crate::decision::{Decision, Refusal};
 use crate::fingerprint::Binding;
 use crate::instruction::{Ending, Instruction, InstructionStatus, Redemption, TokenHash};
-use crate::policy::{Prompt, Worst};
+use crate::policy::Prompt;
 use crate::request::RequestView;
 use crate::store::{Created, ExpireOutcome, Limits, NewInstruction};
 
@@ -46,12 +47,9 @@ impl SudoEngine {
             // Nobody would wait for the answer.
             return Err(Refusal::state_unavailable());
         }
-        let prompt = asked.requirement.prompt(view).map_err(|worst| match worst {
-            Worst::Application(cause) => misconfigured(asked.requirement, &cause),
-            Worst::NotJson => Refusal::malformed(),
-            Worst::Invalid(details) => Refusal::invalid(details),
-        })?;
-        let (new, challenge) = self.draft(asked, prompt).map_err(|error| misconfigured(asked.requirement, &error))?;
+        let prompt = asked.requirement.prompt(view).map_err(|worst| unfit(asked.requirement, worst))?;
+        let drawn = self.draft(asked, prompt).and_then(|(new, challenge)| Ok((new, challenge, self.choices(asked)?)));
+        let (new, mut challenge, choices) = drawn.map_err(|error| misconfigured(asked.requirement, &error))?;
         let limits = Limits {
             per_initiator: self.inner.settings.max_pending_per_initiator,
             per_user: self.most_open(asked.requirement.custom_type),
@@ -60,7 +58,12 @@ impl SudoEngine {
             Ok(Created::New { instruction, .. }) if asked.requirement.blocking => {
                 self.wait(asked, view, instruction, challenge).await
             }
-            Ok(Created::New { instruction, .. }) => self.first_call(asked, &instruction, challenge).await,
+            Ok(Created::New { instruction, typed_only }) => {
+                challenge.numbers =
+                    choices.zip(instruction.golden_number).map(|(choices, right)| choices.around(right));
+                challenge.numbers.take_if(|_| typed_only);
+                self.first_call(asked, &instruction, challenge).await
+            }
             Ok(Created::Existing(instruction)) => Err(Refusal::key_required(&instruction)),
             Ok(Created::Limited(limited)) => {
                 tracing::info!(action = asked.requirement.action(), reason = ?limited.reason, "no new prompt for now");
@@ -100,7 +103,7 @@ impl SudoEngine {
         };
         let challenge_digest = challenge_digest(asked, &instruction_id, &prompt, &hex_token::<32>(random)?);
         let ttl = match requirement.blocking {
-            true => self.inner.settings.block_timeout.max(SHORTEST_TTL),
+            true => self.inner.settings.block_timeout().max(SHORTEST_TTL),
             false => requirement.ttl.unwrap_or(self.inner.settings.instruction_ttl),
         };
         let challenge = AuthChallenge {
@@ -145,14 +148,13 @@ impl SudoEngine {
     /// Distinct numbers in random order, one more than the user may have open: the store takes the first free one, which
     /// so is uniform among those that none of his prompts has.
     fn golden_candidates(&self) -> Result<Vec<u32>, RandomError> {
-        let mut numbers = Vec::new();
-        while numbers.len() <= self.most_open(CustomType::GoldenNumber) {
-            let number = uniform(self.inner.random.as_ref(), 10, 99)?;
-            if !numbers.contains(&number) {
-                numbers.push(number);
-            }
-        }
-        Ok(numbers)
+        choice::distinct(self.most_open(CustomType::GoldenNumber) + 1, self.inner.random.as_ref())
+    }
+
+    /// What surrounds the number, where it may be picked.
+    fn choices(&self, asked: &Asked<'_>) -> Result<Option<Choices>, RandomError> {
+        let offered = asked.requirement.golden_choices;
+        offered.map(|offered| Choices::draw(offered, self.inner.random.as_ref())).transpose()
     }
 
     /// Sends a prompt in a task of its own: a caller that hangs up halfway must not leave an instruction that nobody was

@@ -9,11 +9,15 @@ use tokio_util::task::TaskTracker;
 
 use super::{Inner, PairingHook, SudoEngine};
 use crate::client::RelayClient;
+use crate::device_keys::DeviceKeys;
+use crate::doctor::Demands;
 use crate::error::BuildError;
 use crate::identity::{Caller, Closure, Identify, IdentifyError};
 use crate::policy::is_header_name;
 use crate::request::RequestView;
+use crate::resolver::{Resolve, Resolver};
 use crate::route::pairing::PairingEvent;
+use crate::route::submit::DeviceCheck;
 use crate::route::waiters::Waiters;
 use crate::settings::RelaySettings;
 use crate::store::InstructionStore;
@@ -29,6 +33,10 @@ pub struct SudoEngineBuilder {
     bound_headers: Vec<String>,
     require_challenge_digest: bool,
     on_pairing: Option<PairingHook>,
+    resolver: Option<Resolver>,
+    device_keys: Option<Arc<dyn DeviceKeys>>,
+    require_device_signature: bool,
+    device_check: Option<Arc<dyn DeviceCheck>>,
 }
 
 impl std::fmt::Debug for SudoEngineBuilder {
@@ -49,6 +57,10 @@ impl SudoEngineBuilder {
             bound_headers: Vec::new(),
             require_challenge_digest: false,
             on_pairing: None,
+            resolver: None,
+            device_keys: None,
+            require_device_signature: false,
+            device_check: None,
         }
     }
 
@@ -117,6 +129,52 @@ impl SudoEngineBuilder {
         self
     }
 
+    /// Says at run time what a request needs, for the middleware that ask (`sudo_resolved`): `None` lets it through, an error
+    /// refuses it with 500 `SUDO_MISCONFIGURED`. The body has not been read; of a request that is let through it never is.
+    ///
+    /// ```
+    /// # use bloonio_sudo::{RelaySettings, RequestView, SudoEngine, SudoEngineBuilder, SudoInfo, SudoRequirement, resolver::Resolved};
+    /// async fn is_sensitive(path: &str) -> Result<bool, std::io::Error> {
+    ///     Ok(path.starts_with("/admin/")) // looked up somewhere
+    /// }
+    /// fn with_resolver(builder: SudoEngineBuilder) -> SudoEngineBuilder {
+    ///     builder.sudo_resolver(async |view: &RequestView<'_>| -> Resolved {
+    ///         let sensitive = is_sensitive(view.path()).await?;
+    ///         Ok(sensitive.then(|| SudoInfo::new("administer")))
+    ///     })
+    /// }
+    /// # let _ = with_resolver;
+    /// ```
+    #[must_use]
+    pub fn sudo_resolver<F: for<'r, 'v> Resolve<'r, 'v> + 'static>(mut self, resolver: F) -> Self {
+        self.resolver = Some(Resolver::new(resolver));
+        self
+    }
+
+    /// Another place for the keys of users' devices than beside the instructions.
+    #[must_use]
+    pub fn with_device_keys(mut self, keys: Arc<dyn DeviceKeys>) -> Self {
+        self.device_keys = Some(keys);
+        self
+    }
+
+    /// Refuses every decision that is not signed by a device whose key was pinned at pairing (SECURITY, "Devices"): a relay
+    /// that was taken over can then approve nothing. Users who paired before, or with a phone that signs nothing, must pair
+    /// anew. The hosted relay passes no signatures on.
+    #[must_use]
+    pub fn require_device_signature(mut self) -> Self {
+        self.require_device_signature = true;
+        self
+    }
+
+    /// Lets devices answer that have neither the prompt's response token nor a pinned key, where the application knows them
+    /// (PROTOCOL 9.4).
+    #[must_use]
+    pub fn with_device_check(mut self, check: impl DeviceCheck + 'static) -> Self {
+        self.device_check = Some(Arc::new(check));
+        self
+    }
+
     /// Told when a user has paired his first phone, or another one.
     #[must_use]
     pub fn on_pairing_event(mut self, told: impl Fn(PairingEvent) + Send + Sync + 'static) -> Self {
@@ -133,6 +191,11 @@ impl SudoEngineBuilder {
         if let Some(name) = self.bound_headers.iter().find(|name| !is_header_name(name)) {
             return Err(BuildError::BoundHeader(name.clone()));
         }
+        let (own_store, own_device_keys) = (self.store.is_some(), self.device_keys.is_some());
+        let device_keys = match self.device_keys {
+            Some(keys) => keys,
+            None => default_device_keys()?,
+        };
         let store = match self.store {
             Some(store) => store,
             None => default_store(&self.clock)?,
@@ -151,6 +214,13 @@ impl SudoEngineBuilder {
             bound_headers: self.bound_headers,
             require_challenge_digest: self.require_challenge_digest,
             on_pairing: self.on_pairing,
+            resolver: self.resolver,
+            device_keys,
+            require_device_signature: self.require_device_signature,
+            device_check: self.device_check,
+            own_store,
+            own_device_keys,
+            demands: Demands::default(),
             waiters: Waiters::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -166,6 +236,16 @@ fn default_store(clock: &Arc<dyn Clock>) -> Result<Arc<dyn InstructionStore>, Bu
 
 #[cfg(not(feature = "memory"))]
 fn default_store(_clock: &Arc<dyn Clock>) -> Result<Arc<dyn InstructionStore>, BuildError> {
+    Err(BuildError::NoStore)
+}
+
+#[cfg(feature = "memory")]
+fn default_device_keys() -> Result<Arc<dyn DeviceKeys>, BuildError> {
+    Ok(Arc::new(crate::device_keys::MemoryDeviceKeys::default()))
+}
+
+#[cfg(not(feature = "memory"))]
+fn default_device_keys() -> Result<Arc<dyn DeviceKeys>, BuildError> {
     Err(BuildError::NoStore)
 }
 

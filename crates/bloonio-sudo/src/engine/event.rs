@@ -6,7 +6,7 @@ use bloonio_wire::code::ErrorCode;
 use bloonio_wire::id::{InstructionId, TenantId, UserSocketHash};
 use serde::Deserialize;
 
-use super::{SudoEngine, short_hash};
+use super::{Signed, SudoEngine, short_hash};
 use crate::client::SecurityAlert;
 use crate::instruction::{Instruction, Verdict};
 use crate::store::{DecideOutcome, StoreError};
@@ -37,6 +37,8 @@ pub(crate) enum EventRefusal {
     NotOurs,
     /// No such instruction.
     Unknown,
+    /// The device's signature is missing where it is required, or does not hold.
+    Unproven,
     /// The store is away.
     Store(StoreError),
 }
@@ -47,6 +49,7 @@ impl EventRefusal {
             Self::Contradiction => ErrorCode::MalformedRequest,
             Self::NotOurs => ErrorCode::Forbidden,
             Self::Unknown => ErrorCode::NotFound,
+            Self::Unproven => ErrorCode::InvalidDeviceSignature,
             Self::Store(_) => ErrorCode::SudoStateUnavailable,
         }
     }
@@ -101,6 +104,18 @@ impl SudoEngine {
             _ => {}
         }
         let response = event.response_data.unwrap_or_default();
+        let signed = Signed {
+            device_id: response.device_id.as_deref(),
+            approved: event.approved,
+            selected_number: response.selected_number,
+            decided_at: response.decided_at,
+            challenge_sha256: response.challenge_sha256.as_deref(),
+            signature: response.signature.as_deref(),
+        };
+        let proof = self.proof(&instruction, signed).await.map_err(EventRefusal::Store)?;
+        if !self.suffices(&proof, event.approved) {
+            return Err(EventRefusal::Unproven);
+        }
         let approved = counts_as_approved(&instruction, event.approved, &response);
         let wrong_number = event.approved && !approved && instruction.custom_type == CustomType::GoldenNumber;
         let verdict = Verdict { approved, wrong_number, device_id: response.device_id, webhook_id };

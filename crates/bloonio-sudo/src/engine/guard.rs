@@ -1,5 +1,7 @@
 //! One protected request, from the question who asks to the decision (PROTOCOL 9.1).
 
+use std::sync::Arc;
+
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::header;
 use bloonio_wire::id::{InstructionId, UserSocketHash};
@@ -8,8 +10,8 @@ use super::{SudoEngine, short_hash};
 use crate::decision::{Decision, Grant, Refusal};
 use crate::fingerprint::{Asking, Fingerprint};
 use crate::identity::{Caller, InitiatorHash};
-use crate::instruction::{Claim, ConsumeRefusal, Redemption, Usage};
-use crate::policy::SudoRequirement;
+use crate::instruction::{Claim, ConsumeRefusal, Redemption};
+use crate::policy::{SudoRequirement, Worst};
 use crate::request::{BodyError, RequestView};
 
 /// Headers by which a client asks a framework to treat a request as of another method.
@@ -22,7 +24,7 @@ const OVERRIDE_PARAMETER: &str = "_method";
 #[must_use = "a request may run only if `check` says so"]
 pub struct Guarded<'e> {
     engine: &'e SudoEngine,
-    requirement: &'e SudoRequirement,
+    requirement: Arc<SudoRequirement>,
     caller: Caller,
 }
 
@@ -39,33 +41,22 @@ impl Asked<'_> {
     /// This request's claim on an approval.
     pub(super) fn claim(&self, redemption: Redemption) -> Claim {
         let Self { initiator, fingerprint, .. } = *self;
-        Claim { initiator, fingerprint, redemption, usage: Usage::Once }
+        Claim { initiator, fingerprint, redemption, usage: self.requirement.consume.usage() }
     }
 }
 
 impl SudoEngine {
-    /// Finds out who makes a protected request. The body is not needed yet, so that nobody who is not signed in can make
-    /// the application read one.
-    ///
-    /// # Errors
-    /// The [`Refusal`] to answer with: `SUDO_USER_REQUIRED` for nobody, `SUDO_MISCONFIGURED` where the application failed.
-    pub async fn guard<'e>(
-        &'e self,
-        requirement: &'e SudoRequirement,
+    /// Finds out who makes a protected request.
+    pub(super) async fn guard(
+        &self,
+        requirement: Arc<SudoRequirement>,
         view: &RequestView<'_>,
-    ) -> Result<Guarded<'e>, Refusal> {
+    ) -> Result<Guarded<'_>, Refusal> {
         if let Err(error) = requirement.check() {
-            return Err(misconfigured(requirement, &error));
+            return Err(misconfigured(&requirement, &error));
         }
         let caller = self.identified(view).await?;
         Ok(Guarded { engine: self, requirement, caller })
-    }
-
-    /// Says in the log, when a route is made, what will refuse each of its requests.
-    pub fn report(&self, requirement: &SudoRequirement) {
-        if let Err(error) = requirement.check() {
-            tracing::error!(action = requirement.action(), %error, "this route will answer 500: it is misconfigured");
-        }
     }
 
     /// Who asks, by the application's own closure.
@@ -97,6 +88,15 @@ impl SudoEngine {
 pub(super) fn misconfigured(requirement: &SudoRequirement, cause: &dyn std::fmt::Display) -> Refusal {
     tracing::error!(action = requirement.action(), error = %cause, "a protected route is misconfigured");
     Refusal::new(ErrorCode::SudoMisconfigured)
+}
+
+/// The refusal of a request that a prompt or a fingerprint cannot be made of.
+pub(super) fn unfit(requirement: &SudoRequirement, worst: Worst) -> Refusal {
+    match worst {
+        Worst::Application(cause) => misconfigured(requirement, &cause),
+        Worst::NotJson => Refusal::malformed(),
+        Worst::Invalid(details) => Refusal::invalid(details),
+    }
 }
 
 impl Guarded<'_> {
@@ -138,7 +138,7 @@ impl Guarded<'_> {
             Some(other) => match other(view) {
                 Ok(Some(user)) => user,
                 Ok(None) => return Err(Refusal::new(ErrorCode::SudoUserRequired)),
-                Err(error) => return Err(misconfigured(self.requirement, &format_args!("{error:?}"))),
+                Err(error) => return Err(misconfigured(&self.requirement, &format_args!("{error:?}"))),
             },
         };
         let tenant = &self.engine.inner.settings.tenant_id;
@@ -146,8 +146,9 @@ impl Guarded<'_> {
         let asking = Asking { tenant, user: &user, initiator: &initiator, action: self.requirement.action() };
         let bound = self.engine.inner.bound_headers.iter().chain(&self.requirement.bound_headers).map(String::as_str);
         let fingerprint = Fingerprint::of(self.requirement.binding, asking, view, bound);
+        let fingerprint = fingerprint.map_err(|error| unfit(&self.requirement, error.into()))?;
         let has_initiator = self.caller.has_initiator();
-        Ok(Asked { requirement: self.requirement, user, initiator, has_initiator, fingerprint })
+        Ok(Asked { requirement: &self.requirement, user, initiator, has_initiator, fingerprint })
     }
 
     async fn redeem(&self, asked: &Asked<'_>, key: &[u8]) -> Result<Decision, Refusal> {
@@ -162,16 +163,17 @@ impl SudoEngine {
     /// Uses an approval in one atomic step of the store, and says what that means for the request.
     pub(super) async fn consume(&self, id: &InstructionId, claim: &Claim) -> Result<Decision, Refusal> {
         let instruction = short_hash(id);
-        let consumed = self.inner.store.consume(&self.inner.settings.tenant_id, id, claim).await.map_err(|error| {
+        let tenant = &self.inner.settings.tenant_id;
+        let consumed = self.inner.store.consume(tenant, id, claim).await.map_err(|error| {
             tracing::error!(%instruction, %error, "an approval could not be checked");
             Refusal::state_unavailable()
         })?;
-        let why = match consumed.map(Grant::of) {
+        let why = match consumed.map(|instruction| Grant::of(tenant, instruction, claim.usage)) {
             Ok(Some(grant)) => {
                 tracing::info!(%instruction, action = grant.action(), "an approval was used");
                 return Ok(Decision::Pass(grant));
             }
-            // A store that says "consumed" of a record that is not: its fault, and nothing runs on it.
+            // A store that says so of a record that it does not hold for: its fault, and nothing runs on it.
             Ok(None) => return Err(Refusal::state_unavailable()),
             Err(why) => why,
         };

@@ -78,7 +78,7 @@ impl SudoEngine {
             }
         }
         let timed_out = tokio::select! {
-            answered = tokio::time::timeout(self.inner.settings.block_timeout, self.answered(&id)) => answered.is_err(),
+            answered = tokio::time::timeout(self.inner.settings.block_timeout(), self.answered(&id)) => answered.is_err(),
             () = self.inner.stopping.cancelled() => {
                 waiting.end(Ending::Abandoned).await;
                 return Err(Refusal::state_unavailable());

@@ -72,6 +72,18 @@ pub(crate) enum Worst {
     Invalid(Vec<FieldProblem>),
 }
 
+impl From<FieldError> for Worst {
+    fn from(error: FieldError) -> Self {
+        match error {
+            FieldError::NotJson => Self::NotJson,
+            FieldError::Invalid { field, problem } => {
+                Self::Invalid(vec![FieldProblem::new(field.unwrap_or_default(), problem)])
+            }
+            FieldError::Application(cause) => Self::Application(cause),
+        }
+    }
+}
+
 impl Problems {
     pub(crate) fn add(&mut self, field: &str, error: FieldError) {
         match error {

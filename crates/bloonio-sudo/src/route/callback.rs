@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::pairing::PairingBody;
 use crate::decision::Refusal;
+use crate::device_keys::PinOutcome;
 use crate::engine::{Event, EventRefusal, SudoEngine};
 use crate::reply::Reply;
 use crate::request::RequestView;
@@ -46,7 +47,9 @@ impl SudoEngine {
             Some(Err(_)) => return Reply::error(ErrorCode::MalformedRequest),
         };
         match flow {
-            Some(flow @ (Flow::PairingCompleted | Flow::DeviceAdded)) => self.take_pairing(view.body(), flow),
+            Some(flow @ (Flow::PairingCompleted | Flow::DeviceAdded)) => {
+                self.take_pairing(view.body(), flow, authentic.webhook_id).await
+            }
             _ => self.take_decision(view.body(), flow, authentic.webhook_id).await,
         }
     }
@@ -76,7 +79,7 @@ impl SudoEngine {
         }
     }
 
-    fn take_pairing(&self, body: &[u8], flow: Flow) -> Reply {
+    async fn take_pairing(&self, body: &[u8], flow: Flow, webhook_id: Option<String>) -> Reply {
         let pairing = match read::<PairingBody>(body) {
             Ok(pairing) => pairing,
             Err(code) => return Reply::error(code),
@@ -84,8 +87,22 @@ impl SudoEngine {
         if pairing.tenant_id.as_ref().is_some_and(|tenant| tenant != self.settings().tenant_id()) {
             return Reply::error(ErrorCode::Forbidden);
         }
-        if let Some(told) = &self.inner.on_pairing {
-            told(pairing.into_event(flow));
+        let Some(device) = pairing.device() else { return Reply::error(ErrorCode::MalformedRequest) };
+        let pinned = self.inner.device_keys.pin(self.settings().tenant_id(), pairing.user(), &device).await;
+        match pinned {
+            Ok(PinOutcome::Conflict) => {
+                tracing::error!("a device that is known came with another key or pairing: the first one stands");
+                return acknowledged();
+            }
+            Ok(outcome) => {
+                if let Some(told) = &self.inner.on_pairing {
+                    told(pairing.into_event(flow, outcome == PinOutcome::Known, webhook_id));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a device could not be pinned");
+                return Refusal::state_unavailable().into_reply();
+            }
         }
         acknowledged()
     }

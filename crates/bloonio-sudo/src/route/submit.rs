@@ -1,29 +1,49 @@
 //! A device's answer, given to the backend itself (PROTOCOL 9.4).
 
+use async_trait::async_trait;
 use bloonio_wire::callback::ResponseData;
 use bloonio_wire::challenge::CustomType;
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::envelope::FieldProblem;
 use bloonio_wire::field::{BodyError, Reader, parse_body};
-use bloonio_wire::id::InstructionId;
+use bloonio_wire::id::{InstructionId, UserSocketHash};
 use serde_json::{Value, json};
 
 use super::invalid;
 use crate::decision::Refusal;
-use crate::engine::{SudoEngine, counts_as_approved};
+use crate::engine::{Proof, Signed, SudoEngine, counts_as_approved};
 use crate::instruction::{Instruction, TokenHash, Verdict};
 use crate::reply::Reply;
 use crate::request::RequestView;
 use crate::store::{DecideOutcome, StoreError};
 
-/// What a device sends. `totp_code` and `signature` are checked for their shape only: codes are the relay's to check, and
-/// without a pinned key a signature proves nothing.
+/// What a device sends. `device_id`, `decided_at` and `challenge_sha256` belong to the signature.
 struct Submission {
     instruction_id: InstructionId,
     approved: bool,
     custom_type: CustomType,
     selected_number: Option<i64>,
     response_token: Option<String>,
+    device_id: Option<String>,
+    decided_at: Option<i64>,
+    challenge_sha256: Option<String>,
+    signature: Option<String>,
+}
+
+/// The cause of a failed check of a device; shown in the log only.
+pub type DeviceCheckError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An application's own way to know a device of a user, such as a session that was bound to it.
+///
+/// It must prove the *device*. Whoever asked for an approval must never be able to give it: an answer that comes in the
+/// initiator's own session is refused whatever this says.
+#[async_trait]
+pub trait DeviceCheck: Send + Sync {
+    /// Whether this request comes from a device of `user`.
+    ///
+    /// # Errors
+    /// Whatever kept the application from knowing; the answer is then refused as one without proof.
+    async fn is_device_of(&self, user: &UserSocketHash, view: &RequestView<'_>) -> Result<bool, DeviceCheckError>;
 }
 
 impl SudoEngine {
@@ -37,7 +57,7 @@ impl SudoEngine {
             Ok(submission) => submission,
             Err(details) => return invalid(details),
         };
-        match self.take_submission(submission).await {
+        match self.take_submission(submission, view).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::error!(%error, "a device's answer could not be taken");
@@ -46,25 +66,32 @@ impl SudoEngine {
         }
     }
 
-    async fn take_submission(&self, submission: Submission) -> Result<Reply, StoreError> {
+    async fn take_submission(&self, submission: Submission, view: &RequestView<'_>) -> Result<Reply, StoreError> {
         let found = self.inner.store.get(self.settings().tenant_id(), &submission.instruction_id).await?;
         // The same work for an unknown instruction as for a wrong token, and the same answer.
         let token = submission.response_token.as_deref().unwrap_or_default();
-        let proof = found.as_ref().map_or_else(|| TokenHash::from_bytes([0; 32]), |found| found.response_token);
-        let proven = proof.matches(token);
-        let Some(instruction) = found.filter(|_| proven) else {
+        let hash = found.as_ref().map_or_else(|| TokenHash::from_bytes([0; 32]), |found| found.response_token);
+        let has_token = hash.matches(token);
+        let Some(instruction) = found else { return Ok(Reply::error(ErrorCode::InvalidResponseToken)) };
+        let proof = self.proof(&instruction, submission.signed()).await?;
+        let is_device = has_token || matches!(proof, Proof::Device(_));
+        if !is_device && !self.is_device(&instruction, view).await {
             return Ok(Reply::error(ErrorCode::InvalidResponseToken));
-        };
+        }
         if instruction.decision.is_some() || instruction.status.is_final() {
             return Ok(Reply::error(ErrorCode::AlreadyDecided));
         }
         if let Some(problem) = submission.contradicts(&instruction) {
             return Ok(invalid(vec![problem]));
         }
+        if !self.suffices(&proof, submission.approved) {
+            return Ok(Reply::error(ErrorCode::InvalidDeviceSignature));
+        }
         let response = ResponseData { selected_number: submission.selected_number, ..ResponseData::default() };
         let approved = counts_as_approved(&instruction, submission.approved, &response);
         let wrong_number = submission.approved && !approved;
-        let verdict = Verdict { approved, wrong_number, device_id: None, webhook_id: None };
+        let device_id = if let Proof::Device(device_id) = proof { Some(device_id) } else { None };
+        let verdict = Verdict { approved, wrong_number, device_id, webhook_id: None };
         Ok(match self.record(&instruction, &verdict).await? {
             DecideOutcome::Recorded { .. } => {
                 // The relay does not know that the device went past it: its prompt would stay on the other devices.
@@ -73,6 +100,22 @@ impl SudoEngine {
             }
             DecideOutcome::Unknown => Reply::error(ErrorCode::InvalidResponseToken),
             DecideOutcome::Repeated | DecideOutcome::Final(_) => Reply::error(ErrorCode::AlreadyDecided),
+        })
+    }
+
+    /// Whether the application vouches for the device. The session that asked never is one.
+    async fn is_device(&self, of: &Instruction, view: &RequestView<'_>) -> bool {
+        let Some(check) = &self.inner.device_check else { return false };
+        let is_initiator = match self.inner.identify.identify(view).await {
+            Ok(caller) => caller.is_some_and(|it| it.initiator_hash(self.settings().tenant_id()) == of.initiator),
+            Err(_) => true,
+        };
+        if is_initiator {
+            return false;
+        }
+        check.is_device_of(&of.user, view).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the application's check of a device failed");
+            false
         })
     }
 }
@@ -86,7 +129,10 @@ impl Submission {
         let selected_number = reader.optional_integer("selected_number", i64::MIN..=i64::MAX);
         let response_token = reader.optional_text("response_token", 0..=512);
         reader.optional_text("totp_code", 1..=16);
-        reader.optional_text("signature", 1..=512);
+        let signature = reader.optional_text("signature", 1..=512);
+        let device_id = reader.optional_text("device_id", 1..=64);
+        let decided_at = reader.optional_integer("decided_at", 0..=i64::MAX);
+        let challenge_sha256 = reader.optional_text("challenge_sha256", 64..=64);
         reader.optional_text("reason", 0..=1024);
         reader.finish()?;
         // The reader has named whatever is missing; this is only what the type system asks for.
@@ -97,7 +143,22 @@ impl Submission {
             custom_type: custom_type.ok_or_else(missing)?,
             selected_number,
             response_token,
+            device_id,
+            decided_at,
+            challenge_sha256,
+            signature,
         })
+    }
+
+    fn signed(&self) -> Signed<'_> {
+        Signed {
+            device_id: self.device_id.as_deref(),
+            approved: self.approved,
+            selected_number: self.selected_number,
+            decided_at: self.decided_at,
+            challenge_sha256: self.challenge_sha256.as_deref(),
+            signature: self.signature.as_deref(),
+        }
     }
 
     /// The stored type decides how to approve; an approval without its factor is no answer yet.

@@ -93,8 +93,11 @@ fn numbers(lookup: Lookup<'_>, settings: &mut RelaySettings) -> Result<(), Confi
     // The relay takes prompts of 10 to 600 seconds (PROTOCOL 5).
     seconds(lookup, "INSTRUCTION_TTL_SECONDS", 10..=600, &mut settings.instruction_ttl)?;
     seconds(lookup, "REQUEST_TIMEOUT_SECONDS", 1..=120, &mut settings.request_timeout)?;
-    seconds(lookup, "BLOCK_TIMEOUT_SECONDS", 1..=600, &mut settings.block_timeout)?;
+    let mut block_timeout = Duration::ZERO;
+    seconds(lookup, "BLOCK_TIMEOUT_SECONDS", 1..=600, &mut block_timeout)?;
+    settings.block_timeout = (!block_timeout.is_zero()).then_some(block_timeout);
     seconds(lookup, "EXECUTION_WINDOW_SECONDS", 1..=86_400, &mut settings.execution_window)?;
+    count(lookup, "REPLICAS", 1..=10_000, &mut settings.replicas)?;
     count(lookup, "MAX_BODY_BYTES", 1..=1 << 30, &mut settings.max_body_bytes)?;
     count(lookup, "MAX_PENDING_PER_USER", 1..=1_000, &mut settings.max_pending_per_user)?;
     count(lookup, "MAX_PENDING_PER_INITIATOR", 1..=1_000, &mut settings.max_pending_per_initiator)
@@ -239,7 +242,7 @@ pub(super) fn callback_base(text: &str) -> Result<Url, ConfigError> {
     address("PUBLIC_CALLBACK_BASE_URL", text, false)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),

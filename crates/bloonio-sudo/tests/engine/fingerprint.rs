@@ -43,7 +43,7 @@ impl Request {
             initiator: &InitiatorHash::from_bytes(self.initiator),
             action: &self.action,
         };
-        Fingerprint::of(Binding::Exact, asking, &call.view(), ["if-match"].into_iter())
+        Fingerprint::of(Binding::Exact, asking, &call.view(), ["if-match"].into_iter()).unwrap()
     }
 }
 

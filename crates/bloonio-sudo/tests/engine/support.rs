@@ -458,8 +458,9 @@ impl Call {
 
     pub async fn decision(&self, engine: &SudoEngine, requirement: &SudoRequirement) -> Decision {
         let view = self.view();
-        match engine.guard(requirement, &view).await {
-            Ok(guarded) => guarded.check(&view).await,
+        match engine.route(&engine.demand(requirement.clone()), &view).await {
+            Ok(Some(guarded)) => guarded.check(&view).await,
+            Ok(None) => panic!("it is protected"),
             Err(refusal) => Decision::Refuse(refusal),
         }
     }

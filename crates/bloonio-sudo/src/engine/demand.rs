@@ -1,0 +1,65 @@
+//! What a middleware demands of the requests that pass it: the same of each, or what the resolver says.
+
+use std::sync::Arc;
+
+use bloonio_wire::code::ErrorCode;
+
+use super::{Guarded, SudoEngine};
+use crate::decision::Refusal;
+use crate::policy::SudoRequirement;
+use crate::request::RequestView;
+
+/// What a middleware demands. Made by [`SudoEngine::demand`] and [`SudoEngine::demand_resolved`], for adapters.
+#[derive(Debug, Clone)]
+pub struct Demand(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Always(Arc<SudoRequirement>),
+    Resolved,
+}
+
+impl SudoEngine {
+    /// Demands the same of every request. Says in the log what will refuse each of them, if anything will.
+    pub fn demand(&self, requirement: SudoRequirement) -> Demand {
+        if let Err(error) = requirement.check() {
+            tracing::error!(action = requirement.action(), %error, "this route will answer 500: it is misconfigured");
+        }
+        let requirement = Arc::new(requirement);
+        self.inner.demands.add(Some(Arc::clone(&requirement)));
+        Demand(Kind::Always(requirement))
+    }
+
+    /// Demands of each request what the resolver says of it.
+    pub fn demand_resolved(&self) -> Demand {
+        self.inner.demands.add(None);
+        Demand(Kind::Resolved)
+    }
+
+    /// Finds out whether a request is protected, and then who makes it. The body is not needed yet: of an unprotected
+    /// request it is never read, and nobody who is not signed in can make the application read one.
+    ///
+    /// # Errors
+    /// The [`Refusal`] to answer with: `SUDO_USER_REQUIRED` for nobody, `SUDO_MISCONFIGURED` where the application failed.
+    pub async fn route(&self, demand: &Demand, view: &RequestView<'_>) -> Result<Option<Guarded<'_>>, Refusal> {
+        let requirement = match &demand.0 {
+            Kind::Always(requirement) => Arc::clone(requirement),
+            Kind::Resolved => match self.resolve(view).await? {
+                Some(requirement) => Arc::new(requirement),
+                None => return Ok(None),
+            },
+        };
+        self.guard(requirement, view).await.map(Some)
+    }
+
+    async fn resolve(&self, view: &RequestView<'_>) -> Result<Option<SudoRequirement>, Refusal> {
+        let resolved = match &self.inner.resolver {
+            Some(resolver) => resolver.resolve(view).await,
+            None => Err("no resolver was given".into()),
+        };
+        resolved.map_err(|error| {
+            tracing::error!(%error, "the resolver failed, so the request is refused");
+            Refusal::new(ErrorCode::SudoMisconfigured)
+        })
+    }
+}
