@@ -1,15 +1,16 @@
 //! The application's handle on the engine, and what it hands out.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use actix_web::dev::HttpServiceFactory;
-use bloonio_sudo::{BuildError, Caller, RelayClient, RequestView, SudoEngine, SudoRequirement};
+use bloonio_sudo::{BuildError, Caller, RelaySettings, RequestView, SudoEngine, SudoEngineBuilder, SudoRequirement};
 
 use crate::middleware::SudoMiddleware;
 use crate::routes;
 
 /// Step-up approval for one application. Make it once, before `HttpServer::new`, and clone it into every worker: all
-/// clones are one engine.
+/// clones are one engine. It is that engine, with actix's types around it: [`SudoEngine::relay`], [`SudoEngine::doctor`] and
+/// [`SudoEngine::shutdown`] are called on it.
 #[derive(Debug, Clone)]
 pub struct BloonioAuth {
     engine: SudoEngine,
@@ -22,7 +23,20 @@ impl From<SudoEngine> for BloonioAuth {
     }
 }
 
+impl Deref for BloonioAuth {
+    type Target = SudoEngine;
+
+    fn deref(&self) -> &SudoEngine {
+        &self.engine
+    }
+}
+
 impl BloonioAuth {
+    /// Begins with these settings; what comes of it converts [into](From) this type.
+    pub fn builder(settings: RelaySettings) -> SudoEngineBuilder {
+        SudoEngine::builder(settings)
+    }
+
     /// Reads the settings from the environment (`BLOONIO_RELAY_…`). `identify` says who asks: the user, and what names his
     /// session.
     ///
@@ -36,29 +50,17 @@ impl BloonioAuth {
 
     /// A middleware that demands an approval of every request that passes it: for a resource, a scope, or the whole app.
     pub fn sudo_required(&self, requirement: SudoRequirement) -> SudoMiddleware {
-        self.engine.report(&requirement);
-        SudoMiddleware { engine: self.engine.clone(), requirement: Arc::new(requirement) }
+        SudoMiddleware { engine: self.engine.clone(), demand: self.engine.demand(requirement) }
+    }
+
+    /// A middleware that demands of each request what the resolver says ([`sudo_resolver`](SudoEngineBuilder::sudo_resolver)).
+    pub fn sudo_resolved(&self) -> SudoMiddleware {
+        SudoMiddleware { engine: self.engine.clone(), demand: self.engine.demand_resolved() }
     }
 
     /// The routes that relay, devices and pages call (PROTOCOL 9.4). Give them to `App::service` at the root of the
     /// application, before any scope that takes every path; inside `App::configure`, to `ServiceConfig::service`.
     pub fn routes(&self) -> impl HttpServiceFactory + 'static {
         routes::mounted(&self.engine)
-    }
-
-    /// The relay, for what an application asks of it itself, such as pairing a phone.
-    pub fn relay(&self) -> &dyn RelayClient {
-        self.engine.relay()
-    }
-
-    /// The engine below.
-    pub fn engine(&self) -> &SudoEngine {
-        &self.engine
-    }
-
-    /// Ends every waiting request and stream, and withdraws their prompts. Call it when the server begins to stop, before
-    /// `ServerHandle::stop`: what remains to be told to the relay is told by the workers.
-    pub async fn shutdown(&self) {
-        self.engine.shutdown().await;
     }
 }

@@ -3,22 +3,20 @@
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::{Error, HttpMessage};
-use bloonio_sudo::{Refusal, SudoEngine, SudoRequirement};
-use bytes::Bytes;
+use bloonio_sudo::{Demand, Refusal, SudoEngine};
 
 use crate::convert::{self, NativeRequest};
 use crate::extract::Passed;
 
-/// Demands an approval of every request. Made by [`BloonioAuth::sudo_required`](crate::BloonioAuth::sudo_required).
+/// Demands approvals. Made by [`BloonioAuth::sudo_required`](crate::BloonioAuth::sudo_required) and `sudo_resolved`.
 #[derive(Debug, Clone)]
 pub struct SudoMiddleware {
     pub(crate) engine: SudoEngine,
-    pub(crate) requirement: Arc<SudoRequirement>,
+    pub(crate) demand: Demand,
 }
 
 impl<S, B> Transform<S, ServiceRequest> for SudoMiddleware
@@ -64,9 +62,9 @@ where
             let judged = sudo.judge(&request, payload).await;
             let mut request = ServiceRequest::from_request(request.take());
             match judged {
-                Ok((passed, body)) => {
+                Ok((passed, payload)) => {
                     let run = sudo.engine.run(passed.0.as_ref());
-                    pass(&mut request, passed, body);
+                    pass(&mut request, passed, payload);
                     let response = inner.call(request).await?;
                     Ok(match run.finish(response.status().as_u16()).await {
                         Some(refusal) => response.into_response(convert::refusal(refusal)).map_into_right_body(),
@@ -81,20 +79,22 @@ where
 
 impl SudoMiddleware {
     /// What to run the request with, or why it may not.
-    async fn judge(&self, request: &NativeRequest, payload: Payload) -> Result<(Passed, Bytes), Refusal> {
+    async fn judge(&self, request: &NativeRequest, payload: Payload) -> Result<(Passed, Payload), Refusal> {
         let engine = &self.engine;
-        let guarded = engine.guard(&self.requirement, &convert::view(request, &[])).await?;
+        let Some(guarded) = engine.route(&self.demand, &convert::view(request, &[])).await? else {
+            return Ok((Passed(None), payload));
+        };
         let body = convert::collect(request, payload, engine.max_body_bytes()).await;
         let body = body.map_err(|why| engine.body_refused(why))?;
         let passed = guarded.check(&convert::view(request, &body)).await.into_result()?;
-        Ok((Passed(passed), body))
+        Ok((Passed(passed), Payload::from(body)))
     }
 }
 
 /// Gives inner services the body that was judged, and what was decided.
-fn pass(request: &mut ServiceRequest, passed: Passed, body: Bytes) {
+fn pass(request: &mut ServiceRequest, passed: Passed, payload: Payload) {
     // Keeps the used key out of what inner middleware print.
     request.headers_mut().get_mut("x-sudo-instruction-key").into_iter().for_each(|key| key.set_sensitive(true));
     request.extensions_mut().insert(passed);
-    request.set_payload(Payload::from(body));
+    request.set_payload(payload);
 }

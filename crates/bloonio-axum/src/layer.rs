@@ -1,15 +1,18 @@
 //! The application's handle on the engine, and the layer that it hands out.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use axum::Router;
-use bloonio_sudo::{BuildError, Caller, RelayClient, RequestView, SudoEngine, SudoRequirement};
+use bloonio_sudo::{
+    BuildError, Caller, Demand, RelaySettings, RequestView, SudoEngine, SudoEngineBuilder, SudoRequirement,
+};
 use tower::Layer;
 
 use crate::routes;
 use crate::service::SudoService;
 
-/// Step-up approval for one application. Cheap to clone.
+/// Step-up approval for one application. Cheap to clone. It is its engine, with axum's types around it: [`SudoEngine::relay`],
+/// [`SudoEngine::doctor`] and [`SudoEngine::shutdown`] are called on it.
 #[derive(Debug, Clone)]
 pub struct BloonioAuth {
     engine: SudoEngine,
@@ -22,7 +25,20 @@ impl From<SudoEngine> for BloonioAuth {
     }
 }
 
+impl Deref for BloonioAuth {
+    type Target = SudoEngine;
+
+    fn deref(&self) -> &SudoEngine {
+        &self.engine
+    }
+}
+
 impl BloonioAuth {
+    /// Begins with these settings; what comes of it converts [into](From) this type.
+    pub fn builder(settings: RelaySettings) -> SudoEngineBuilder {
+        SudoEngine::builder(settings)
+    }
+
     /// Reads the settings from the environment (`BLOONIO_RELAY_…`). `identify` says who asks: the user, and what names his
     /// session.
     ///
@@ -36,8 +52,12 @@ impl BloonioAuth {
 
     /// A layer that demands an approval of every request that passes it: for one method, a route, or a whole router.
     pub fn sudo_required(&self, requirement: SudoRequirement) -> SudoLayer {
-        self.engine.report(&requirement);
-        SudoLayer { engine: self.engine.clone(), requirement: Arc::new(requirement) }
+        SudoLayer { engine: self.engine.clone(), demand: self.engine.demand(requirement) }
+    }
+
+    /// A layer that demands of each request what the resolver says ([`sudo_resolver`](SudoEngineBuilder::sudo_resolver)).
+    pub fn sudo_resolved(&self) -> SudoLayer {
+        SudoLayer { engine: self.engine.clone(), demand: self.engine.demand_resolved() }
     }
 
     /// The routes that relay, devices and pages call (PROTOCOL 9.4). Merge them at the root of the application.
@@ -47,34 +67,19 @@ impl BloonioAuth {
     pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         routes::mounted(&self.engine)
     }
-
-    /// The relay, for what an application asks of it itself, such as pairing a phone.
-    pub fn relay(&self) -> &dyn RelayClient {
-        self.engine.relay()
-    }
-
-    /// The engine below.
-    pub fn engine(&self) -> &SudoEngine {
-        &self.engine
-    }
-
-    /// Ends every waiting request and stream, and withdraws their prompts. Call it when the server begins to stop.
-    pub async fn shutdown(&self) {
-        self.engine.shutdown().await;
-    }
 }
 
-/// Demands an approval of every request. Made by [`BloonioAuth::sudo_required`].
+/// Demands approvals. Made by [`BloonioAuth::sudo_required`] and [`BloonioAuth::sudo_resolved`].
 #[derive(Debug, Clone)]
 pub struct SudoLayer {
     engine: SudoEngine,
-    requirement: Arc<SudoRequirement>,
+    demand: Demand,
 }
 
 impl<S> Layer<S> for SudoLayer {
     type Service = SudoService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SudoService { inner, engine: self.engine.clone(), requirement: Arc::clone(&self.requirement) }
+        SudoService { inner, engine: self.engine.clone(), demand: self.demand.clone() }
     }
 }

@@ -7,11 +7,7 @@ mod layer;
 mod routes;
 mod service;
 
-pub use bloonio_sudo::{
-    BuildError, Caller, ConfigError, CustomType, DataType, ErrorCode, FieldError, Grant, Identify, IdentifyError,
-    PairingEvent, PairingOffer, PreparePairing, RelayClient, RelayError, RelaySettings, RequestView, SecurityAlert,
-    SudoEngine, SudoEngineBuilder, SudoRequirement, TenantId, UserSocketHash,
-};
+pub use bloonio_sudo::prelude::*;
 pub use convert::NativeRequest;
 pub use extract::{MaybeSudo, Sudo, SudoMissing};
 pub use layer::{BloonioAuth, SudoLayer};

@@ -2,12 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::Response;
-use bloonio_sudo::{Refusal, Run, SudoEngine, SudoRequirement};
+use bloonio_sudo::{Demand, Refusal, Run, SudoEngine};
 use http::Request;
 use tower::Service;
 
@@ -19,7 +18,7 @@ use crate::extract::Passed;
 pub struct SudoService<S> {
     pub(crate) inner: S,
     pub(crate) engine: SudoEngine,
-    pub(crate) requirement: Arc<SudoRequirement>,
+    pub(crate) demand: Demand,
 }
 
 impl<S> Service<Request<Body>> for SudoService<S>
@@ -39,9 +38,9 @@ where
         // The service that was polled ready is the one to call; its clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let (engine, requirement) = (self.engine.clone(), Arc::clone(&self.requirement));
+        let (engine, demand) = (self.engine.clone(), self.demand.clone());
         Box::pin(async move {
-            match judge(&engine, &requirement, request).await {
+            match judge(&engine, &demand, request).await {
                 Ok((request, run)) => {
                     let response = inner.call(request).await?;
                     let refused = run.finish(response.status().as_u16()).await;
@@ -54,14 +53,13 @@ where
 }
 
 /// The request to run and whom to tell how it ended, or why it may not.
-async fn judge(
-    engine: &SudoEngine,
-    requirement: &SudoRequirement,
-    request: Request<Body>,
-) -> Result<(Request<Body>, Run), Refusal> {
+async fn judge(engine: &SudoEngine, demand: &Demand, request: Request<Body>) -> Result<(Request<Body>, Run), Refusal> {
     let (mut parts, body) = request.into_parts();
     let target = convert::Target::of(&parts);
-    let guarded = engine.guard(requirement, &target.view(&parts, &[])).await?;
+    let Some(guarded) = engine.route(demand, &target.view(&parts, &[])).await? else {
+        parts.extensions.insert(Passed(None));
+        return Ok((Request::from_parts(parts, body), engine.run(None)));
+    };
     let body = convert::collect(&target.view(&parts, &[]), body, engine.max_body_bytes()).await;
     let body = body.map_err(|why| engine.body_refused(why))?;
     let passed = guarded.check(&target.view(&parts, &body)).await.into_result()?;

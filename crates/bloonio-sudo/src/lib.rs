@@ -19,6 +19,7 @@
 //! | [`client`] | calls to the relay |
 //! | [`resolver`] | demands that are known only at run time |
 //! | [`doctor`] | contradictions that can be seen at start |
+//! | [`prelude`] | what an application needs of all this |
 //! | [`settings`], [`error`] | configuration, and what can be wrong with it |
 #![deny(missing_docs)]
 
@@ -34,6 +35,7 @@ pub mod fingerprint;
 pub mod identity;
 pub mod instruction;
 pub mod policy;
+pub mod prelude;
 pub mod reply;
 pub mod request;
 pub mod resolver;
