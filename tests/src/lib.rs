@@ -1,10 +1,11 @@
 //! The actors that play in the end-to-end tests. They start the built binaries on free ports and talk to them from
 //! outside: an [`operator::Operator`], a [`tenant::TenantBackend`], [`phone::Phone`]s, the example bank
-//! ([`bank::Bank`]), a callback [`receiver::Receiver`], and an FCM emulator.
+//! ([`bank::Bank`]), a [`browser::Browser`], a callback [`receiver::Receiver`], and an FCM emulator.
 //!
 //! Nothing here sleeps: a test waits for a condition ([`wait`]), with a deadline that only a defect reaches.
 
 pub mod bank;
+pub mod browser;
 pub mod fcm;
 pub mod handset;
 pub mod operator;

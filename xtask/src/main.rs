@@ -2,6 +2,7 @@
 
 mod cargo;
 mod deps;
+mod install;
 
 use clap::{Parser, Subcommand};
 
@@ -15,7 +16,8 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build every binary, then run every test; further arguments go to the test runner.
+    /// Install what the tests need and is missing, build every binary, then run every test; further arguments go to the
+    /// test runner.
     ///
     /// Uses cargo-nextest where it is installed, `cargo test` elsewhere.
     Test {

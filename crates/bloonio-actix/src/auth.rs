@@ -37,8 +37,7 @@ impl BloonioAuth {
         SudoEngine::builder(settings)
     }
 
-    /// Reads the settings from the environment (`BLOONIO_RELAY_…`). `identify` says who asks: the user, and what names his
-    /// session.
+    /// Reads the settings from the environment (`BLOONIO_RELAY_…`). `identify` says who asks: the user, and his session.
     ///
     /// # Errors
     /// [`BuildError`] naming the variable that is missing or wrong.
@@ -50,12 +49,12 @@ impl BloonioAuth {
 
     /// A middleware that demands an approval of every request that passes it: for a resource, a scope, or the whole app.
     pub fn sudo_required(&self, requirement: SudoRequirement) -> SudoMiddleware {
-        SudoMiddleware { engine: self.engine.clone(), demand: self.engine.demand(requirement) }
+        SudoMiddleware(self.engine.demand(requirement))
     }
 
     /// A middleware that demands of each request what the resolver says ([`sudo_resolver`](SudoEngineBuilder::sudo_resolver)).
     pub fn sudo_resolved(&self) -> SudoMiddleware {
-        SudoMiddleware { engine: self.engine.clone(), demand: self.engine.demand_resolved() }
+        SudoMiddleware(self.engine.demand_resolved())
     }
 
     /// The routes that relay, devices and pages call (PROTOCOL 9.4). Give them to `App::service` at the root of the

@@ -5,32 +5,39 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HOST, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use bloonio_sudo::{Answer, BodyError, Refusal, Reply, RequestView, body};
+use bloonio_sudo::request::{BodyError, Headers, RequestView};
+use bloonio_sudo::{Answer, Refusal, Reply, body};
 use bytes::Bytes;
 use send_wrapper::SendWrapper;
 
-/// The request that closures meet in [`RequestView::native`]: actix's own, whose extensions other middleware have set.
-///
-/// It dereferences to [`HttpRequest`]. That type belongs to its worker's thread, and the wrapper holds it there: a closure
-/// that uses it on a thread of its own panics. Closures run on the worker, and [`Identify`](crate::Identify) is awaited
-/// there.
+/// The request that closures meet in [`RequestView::native`]: actix's own, with the extensions that other middleware set.
+/// Closures run on its worker's thread; one that uses it on another thread panics.
 pub type NativeRequest = SendWrapper<HttpRequest>;
 
-/// Path and query are those of the request line: actix matches routes on a decoded copy.
-pub(crate) fn view<'a>(request: &'a NativeRequest, body: &'a [u8]) -> RequestView<'a> {
-    let (uri, headers) = (request.uri(), request.headers());
-    let host = || headers.get(HOST).and_then(|host| host.to_str().ok());
-    let values = |name: &str| headers.get_all(name).map(HeaderValue::as_bytes).collect();
-    RequestView::new(request.method().as_str(), uri.path(), uri.query(), values)
-        .with_authority(uri.authority().map(|authority| authority.as_str()).or_else(host))
-        .with_body(body)
-        .with_native(request)
+/// A request without its body.
+pub(crate) struct Head(pub(crate) NativeRequest);
+
+impl Headers for Head {
+    fn values(&self, name: &str) -> Vec<&[u8]> {
+        self.0.headers().get_all(name).map(HeaderValue::as_bytes).collect()
+    }
 }
 
-/// The whole body of `request`, if it has at most `most` bytes. What is left of one that is too large actix reads itself,
-/// beside the answer.
-pub(crate) async fn collect(request: &NativeRequest, mut payload: Payload, most: usize) -> Result<Bytes, BodyError> {
-    body::collect(&view(request, &[]), &mut payload, most).await
+impl Head {
+    /// Path and query are those of the request line: actix matches routes on a decoded copy.
+    pub(crate) fn view<'a>(&'a self, body: &'a [u8]) -> RequestView<'a> {
+        let uri = self.0.uri();
+        let host = || self.0.headers().get(HOST).and_then(|host| host.to_str().ok());
+        RequestView::new(self.0.method().as_str(), uri.path(), uri.query(), self)
+            .with_authority(uri.authority().map(|authority| authority.as_str()).or_else(host))
+            .with_body(body)
+            .with_native(&self.0)
+    }
+}
+
+/// The whole body, if it has at most `most` bytes. What is left of a larger one actix reads itself, beside the answer.
+pub(crate) async fn collect(head: &Head, mut payload: Payload, most: usize) -> Result<Bytes, BodyError> {
+    body::collect(&head.view(&[]), &mut payload, most).await
 }
 
 /// A refusal, with its code in the extensions for outer middleware. A response and not an error: actix takes five times as

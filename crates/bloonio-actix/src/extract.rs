@@ -15,12 +15,12 @@ pub(crate) struct Passed(pub(crate) Option<Grant>);
 
 /// The [`Grant`] of the approval that this request runs on.
 ///
-/// A handler that takes it cannot run unapproved: without the middleware, or where a condition exempted the request, it is
-/// answered with 500 `SUDO_MISCONFIGURED`. Where a condition may exempt requests, take [`MaybeSudo`].
+/// A handler that takes it cannot run unapproved: without the middleware, or where the request was exempted, it is answered
+/// with 500 `SUDO_MISCONFIGURED`. Where requests may be exempted, take [`MaybeSudo`].
 #[derive(Debug, Clone)]
 pub struct Sudo(pub Grant);
 
-/// The [`Grant`], or `None` for a request that a condition exempted. Fails without the middleware, as [`Sudo`] does.
+/// The [`Grant`], or `None` for a request that a condition or the resolver exempted. Fails without the middleware, as [`Sudo`] does.
 ///
 /// Do not take `Option<Sudo>` instead: actix makes `None` of every extractor that fails, so of a missing middleware too.
 #[derive(Debug, Clone)]

@@ -7,17 +7,14 @@ use std::rc::Rc;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::{Error, HttpMessage};
-use bloonio_sudo::{Demand, Refusal, SudoEngine};
+use bloonio_sudo::{Demand, Refusal};
 
-use crate::convert::{self, NativeRequest};
+use crate::convert::{self, Head, NativeRequest};
 use crate::extract::Passed;
 
 /// Demands approvals. Made by [`BloonioAuth::sudo_required`](crate::BloonioAuth::sudo_required) and `sudo_resolved`.
 #[derive(Debug, Clone)]
-pub struct SudoMiddleware {
-    pub(crate) engine: SudoEngine,
-    pub(crate) demand: Demand,
-}
+pub struct SudoMiddleware(pub(crate) Demand);
 
 impl<S, B> Transform<S, ServiceRequest> for SudoMiddleware
 where
@@ -57,13 +54,13 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let (inner, sudo) = (Rc::clone(&self.inner), self.sudo.clone());
         let (request, payload) = request.into_parts();
-        let request = NativeRequest::new(request);
+        let head = Head(NativeRequest::new(request));
         Box::pin(async move {
-            let judged = sudo.judge(&request, payload).await;
-            let mut request = ServiceRequest::from_request(request.take());
+            let judged = sudo.judge(&head, payload).await;
+            let mut request = ServiceRequest::from_request(head.0.take());
             match judged {
                 Ok((passed, payload)) => {
-                    let run = sudo.engine.run(passed.0.as_ref());
+                    let run = sudo.0.engine().run(passed.0.as_ref());
                     pass(&mut request, passed, payload);
                     let response = inner.call(request).await?;
                     Ok(match run.finish(response.status().as_u16()).await {
@@ -79,14 +76,14 @@ where
 
 impl SudoMiddleware {
     /// What to run the request with, or why it may not.
-    async fn judge(&self, request: &NativeRequest, payload: Payload) -> Result<(Passed, Payload), Refusal> {
-        let engine = &self.engine;
-        let Some(guarded) = engine.route(&self.demand, &convert::view(request, &[])).await? else {
+    async fn judge(&self, head: &Head, payload: Payload) -> Result<(Passed, Payload), Refusal> {
+        let engine = self.0.engine();
+        let Some(guarded) = self.0.route(&head.view(&[])).await? else {
             return Ok((Passed(None), payload));
         };
-        let body = convert::collect(request, payload, engine.max_body_bytes()).await;
+        let body = convert::collect(head, payload, engine.max_body_bytes()).await;
         let body = body.map_err(|why| engine.body_refused(why))?;
-        let passed = guarded.check(&convert::view(request, &body)).await.into_result()?;
+        let passed = guarded.check(&head.view(&body)).await.into_result()?;
         Ok((Passed(passed), Payload::from(body)))
     }
 }

@@ -4,7 +4,7 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use bloonio_sudo::{MOUNTED_BODY_LIMIT, MountedRoute, SudoEngine};
 
-use crate::convert::{self, NativeRequest};
+use crate::convert::{self, Head, NativeRequest};
 
 pub(crate) fn mounted(engine: &SudoEngine) -> Vec<Resource> {
     let resource = |(route, path): (MountedRoute, String)| {
@@ -15,9 +15,9 @@ pub(crate) fn mounted(engine: &SudoEngine) -> Vec<Resource> {
 }
 
 async fn serve(engine: SudoEngine, route: MountedRoute, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let request = NativeRequest::new(request);
-    convert::answer(match convert::collect(&request, payload.into_inner(), MOUNTED_BODY_LIMIT).await {
-        Ok(body) => engine.serve(route, &convert::view(&request, &body)).await,
+    let head = Head(NativeRequest::new(request));
+    convert::answer(match convert::collect(&head, payload.into_inner(), MOUNTED_BODY_LIMIT).await {
+        Ok(body) => engine.serve(route, &head.view(&body)).await,
         Err(why) => engine.mounted_body_refused(why),
     })
 }

@@ -3,7 +3,8 @@
 use axum::body::Body;
 use axum::extract::OriginalUri;
 use axum::response::Response;
-use bloonio_sudo::{Answer, BodyError, Refusal, Reply, RequestView, body};
+use bloonio_sudo::request::{BodyError, Headers, RequestView};
+use bloonio_sudo::{Answer, Refusal, Reply, body};
 use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
@@ -12,23 +13,30 @@ use http::{HeaderName, HeaderValue, StatusCode, Uri};
 /// The request that closures meet in [`RequestView::native`]: the parts that the layer received.
 pub type NativeRequest = Parts;
 
-/// The target of the request line: nested routers rewrite the URI in the parts.
-pub(crate) struct Target(Uri);
+/// A request without its body, and the target of its request line: nested routers rewrite the URI in the parts.
+pub(crate) struct Head {
+    pub(crate) parts: Parts,
+    target: Uri,
+}
 
-impl Target {
-    pub(crate) fn of(parts: &Parts) -> Self {
-        let original = parts.extensions.get::<OriginalUri>().map(|OriginalUri(uri)| uri.clone());
-        Self(original.unwrap_or_else(|| parts.uri.clone()))
+impl Headers for Head {
+    fn values(&self, name: &str) -> Vec<&[u8]> {
+        self.parts.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    }
+}
+
+impl Head {
+    pub(crate) fn of(parts: Parts) -> Self {
+        let original = parts.extensions.get().map(|OriginalUri(uri)| uri.clone());
+        Self { target: original.unwrap_or_else(|| parts.uri.clone()), parts }
     }
 
-    pub(crate) fn view<'a>(&'a self, parts: &'a Parts, body: &'a [u8]) -> RequestView<'a> {
-        let Self(uri) = self;
-        let host = || parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let headers = |name: &str| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-        RequestView::new(parts.method.as_str(), uri.path(), uri.query(), headers)
-            .with_authority(uri.authority().map(|authority| authority.as_str()).or_else(host))
+    pub(crate) fn view<'a>(&'a self, body: &'a [u8]) -> RequestView<'a> {
+        let host = || self.parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        RequestView::new(self.parts.method.as_str(), self.target.path(), self.target.query(), self)
+            .with_authority(self.target.authority().map(|authority| authority.as_str()).or_else(host))
             .with_body(body)
-            .with_native(parts)
+            .with_native(&self.parts)
     }
 }
 
@@ -37,8 +45,7 @@ pub(crate) async fn collect(view: &RequestView<'_>, body: Body, most: usize) -> 
     let mut pieces = body.into_data_stream();
     let collected = body::collect(view, &mut pieces, most).await;
     if collected == Err(BodyError::TooLarge) {
-        // Beside the answer.
-        tokio::spawn(body::drain(body::declared(view), pieces));
+        tokio::spawn(body::drain(body::declared(view), pieces)); // beside the answer
     }
     collected
 }

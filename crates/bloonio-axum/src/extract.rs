@@ -13,14 +13,13 @@ pub(crate) struct Passed(pub(crate) Option<Grant>);
 
 /// The [`Grant`] of the approval that this request runs on.
 ///
-/// A handler that takes it cannot run unapproved: without the layer, or where a condition exempted the request, it is
-/// answered with 500 `SUDO_MISCONFIGURED`. Where a condition may exempt requests, take `Option<Sudo>` or [`MaybeSudo`].
+/// A handler that takes it cannot run unapproved: without the layer, or where the request was exempted, it is answered
+/// with 500 `SUDO_MISCONFIGURED`. Where requests may be exempted, take `Option<Sudo>` or [`MaybeSudo`].
 #[derive(Debug, Clone)]
 pub struct Sudo(pub Grant);
 
-/// The [`Grant`], or `None` for a request that a condition exempted. Fails without the layer, as [`Sudo`] does.
-///
-/// In axum the same as `Option<Sudo>`; handlers that are to read alike in both frameworks take this.
+/// The [`Grant`], or `None` for an exempted request; fails without the layer, as [`Sudo`] does. In axum the same as
+/// `Option<Sudo>`; handlers that are to read alike in both frameworks take this.
 #[derive(Debug, Clone)]
 pub struct MaybeSudo(pub Option<Grant>);
 

@@ -39,8 +39,7 @@ impl BloonioAuth {
         SudoEngine::builder(settings)
     }
 
-    /// Reads the settings from the environment (`BLOONIO_RELAY_…`). `identify` says who asks: the user, and what names his
-    /// session.
+    /// Reads the settings from the environment (`BLOONIO_RELAY_…`). `identify` says who asks: the user, and his session.
     ///
     /// # Errors
     /// [`BuildError`] naming the variable that is missing or wrong.
@@ -52,12 +51,12 @@ impl BloonioAuth {
 
     /// A layer that demands an approval of every request that passes it: for one method, a route, or a whole router.
     pub fn sudo_required(&self, requirement: SudoRequirement) -> SudoLayer {
-        SudoLayer { engine: self.engine.clone(), demand: self.engine.demand(requirement) }
+        SudoLayer { demand: self.engine.demand(requirement) }
     }
 
     /// A layer that demands of each request what the resolver says ([`sudo_resolver`](SudoEngineBuilder::sudo_resolver)).
     pub fn sudo_resolved(&self) -> SudoLayer {
-        SudoLayer { engine: self.engine.clone(), demand: self.engine.demand_resolved() }
+        SudoLayer { demand: self.engine.demand_resolved() }
     }
 
     /// The routes that relay, devices and pages call (PROTOCOL 9.4). Merge them at the root of the application.
@@ -72,7 +71,6 @@ impl BloonioAuth {
 /// Demands approvals. Made by [`BloonioAuth::sudo_required`] and [`BloonioAuth::sudo_resolved`].
 #[derive(Debug, Clone)]
 pub struct SudoLayer {
-    engine: SudoEngine,
     demand: Demand,
 }
 
@@ -80,6 +78,6 @@ impl<S> Layer<S> for SudoLayer {
     type Service = SudoService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SudoService { inner, engine: self.engine.clone(), demand: self.demand.clone() }
+        SudoService { inner, demand: self.demand.clone() }
     }
 }

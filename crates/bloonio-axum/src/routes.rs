@@ -17,9 +17,9 @@ pub(crate) fn mounted<S: Clone + Send + Sync + 'static>(engine: &SudoEngine) -> 
 
 async fn serve(engine: &SudoEngine, route: MountedRoute, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let target = convert::Target::of(&parts);
-    convert::answer(match convert::collect(&target.view(&parts, &[]), body, MOUNTED_BODY_LIMIT).await {
-        Ok(body) => engine.serve(route, &target.view(&parts, &body)).await,
+    let head = convert::Head::of(parts);
+    convert::answer(match convert::collect(&head.view(&[]), body, MOUNTED_BODY_LIMIT).await {
+        Ok(body) => engine.serve(route, &head.view(&body)).await,
         Err(why) => engine.mounted_body_refused(why),
     })
 }

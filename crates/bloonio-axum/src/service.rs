@@ -6,18 +6,17 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::Response;
-use bloonio_sudo::{Demand, Refusal, Run, SudoEngine};
+use bloonio_sudo::{Demand, Refusal, Run};
 use http::Request;
 use tower::Service;
 
-use crate::convert;
+use crate::convert::{self, Head};
 use crate::extract::Passed;
 
 /// A service behind an approval. Made by [`SudoLayer`](crate::SudoLayer).
 #[derive(Debug, Clone)]
 pub struct SudoService<S> {
     pub(crate) inner: S,
-    pub(crate) engine: SudoEngine,
     pub(crate) demand: Demand,
 }
 
@@ -38,9 +37,9 @@ where
         // The service that was polled ready is the one to call; its clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let (engine, demand) = (self.engine.clone(), self.demand.clone());
+        let demand = self.demand.clone();
         Box::pin(async move {
-            match judge(&engine, &demand, request).await {
+            match judge(&demand, request).await {
                 Ok((request, run)) => {
                     let response = inner.call(request).await?;
                     let refused = run.finish(response.status().as_u16()).await;
@@ -53,19 +52,19 @@ where
 }
 
 /// The request to run and whom to tell how it ended, or why it may not.
-async fn judge(engine: &SudoEngine, demand: &Demand, request: Request<Body>) -> Result<(Request<Body>, Run), Refusal> {
-    let (mut parts, body) = request.into_parts();
-    let target = convert::Target::of(&parts);
-    let Some(guarded) = engine.route(demand, &target.view(&parts, &[])).await? else {
-        parts.extensions.insert(Passed(None));
-        return Ok((Request::from_parts(parts, body), engine.run(None)));
+async fn judge(demand: &Demand, request: Request<Body>) -> Result<(Request<Body>, Run), Refusal> {
+    let (engine, (parts, body)) = (demand.engine(), request.into_parts());
+    let mut head = Head::of(parts);
+    let Some(guarded) = demand.route(&head.view(&[])).await? else {
+        head.parts.extensions.insert(Passed(None));
+        return Ok((Request::from_parts(head.parts, body), engine.run(None)));
     };
-    let body = convert::collect(&target.view(&parts, &[]), body, engine.max_body_bytes()).await;
+    let body = convert::collect(&head.view(&[]), body, engine.max_body_bytes()).await;
     let body = body.map_err(|why| engine.body_refused(why))?;
-    let passed = guarded.check(&target.view(&parts, &body)).await.into_result()?;
+    let passed = guarded.check(&head.view(&body)).await.into_result()?;
     let run = engine.run(passed.as_ref());
     // Keeps the used key out of what inner layers print.
-    parts.headers.get_mut("x-sudo-instruction-key").into_iter().for_each(|key| key.set_sensitive(true));
-    parts.extensions.insert(Passed(passed));
-    Ok((Request::from_parts(parts, Body::from(body)), run))
+    head.parts.headers.get_mut("x-sudo-instruction-key").into_iter().for_each(|key| key.set_sensitive(true));
+    head.parts.extensions.insert(Passed(passed));
+    Ok((Request::from_parts(head.parts, Body::from(body)), run))
 }

@@ -65,9 +65,9 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     /// What comes of a body in pieces of 1 MiB with a limit of 2, and how many are left once it was drained.
-    async fn read(header: Option<&str>, pieces: usize) -> (Result<usize, BodyError>, usize) {
+    async fn read(header: Option<&'static str>, pieces: usize) -> (Result<usize, BodyError>, usize) {
         let headers = move |_: &str| header.map(str::as_bytes).into_iter().collect();
-        let view = RequestView::new("POST", "/", None, headers);
+        let view = RequestView::new("POST", "/", None, &headers);
         let mut left = stream::iter((0..pieces).map(|_| Ok::<_, Infallible>(Bytes::from(vec![b' '; MIB]))));
         let collected = collect(&view, &mut left, 2 * MIB).await;
         if collected == Err(BodyError::TooLarge) {
@@ -87,7 +87,7 @@ mod tests {
     #[case::unreadable_length(Some("-1"), 1, Ok(MIB), 0)]
     #[tokio::test]
     async fn bodies_are_kept_up_to_the_limit_and_read_a_little_further(
-        #[case] header: Option<&str>,
+        #[case] header: Option<&'static str>,
         #[case] pieces: usize,
         #[case] kept: Result<usize, BodyError>,
         #[case] left: usize,

@@ -1,7 +1,18 @@
-//! Talks to the relay: [`RelayClient`], and its errors.
+//! Talks to the relay: every tenant call of PROTOCOL 4 to 8 as a typed method.
+//!
+//! Two traits share the work. [`RelayClient`] is what the engine needs, and all that a stand-in for tests implements: seven
+//! calls, and [`call`](RelayClient::call), the one door for all others. [`RelayApi`] has those others; whatever is a
+//! `RelayClient` has it without a line of its own, so a relay client can lack none of them. `HttpRelayClient` is the client
+//! that talks to a relay, `blocking` the same without `async`.
 
+mod api;
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod call;
+mod error;
 #[cfg(feature = "http-client")]
 pub mod http;
+mod read;
 
 use std::fmt;
 use std::time::Duration;
@@ -9,42 +20,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bloonio_wire::callback::ApprovalEvent;
 use bloonio_wire::challenge::{AlertKind, AuthChallenge, PushReceipt};
-use bloonio_wire::code::ErrorCode;
 use bloonio_wire::device::{PairingOffer, PreparePairing};
-use bloonio_wire::id::{InstructionId, UserSocketHash};
+use bloonio_wire::id::{InstructionId, RelayUserLinkedId, UserSocketHash};
 use serde::Serialize;
+use serde_json::Value;
 
-/// What the relay did not do, and why. Shows no addresses, bodies or secrets.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RelayError {
-    /// No answer: no connection, no end within the time, or not HTTP.
-    #[error("the relay cannot be reached: {0}")]
-    Unreachable(&'static str),
-    /// An answer that is not of the protocol.
-    #[error("the relay's answer cannot be read: {0}")]
-    Unreadable(&'static str),
-    /// The relay refused.
-    #[error("the relay refused with status {status} and code {}", code.map_or("unknown", |code| code.name()))]
-    Rejected {
-        /// HTTP status.
-        status: u16,
-        /// The code, if this version knows it.
-        code: Option<ErrorCode>,
-        /// When to try again, where the relay says so.
-        retry_after: Option<Duration>,
-    },
-}
-
-impl RelayError {
-    /// The relay's code, where it refused with a known one.
-    pub fn code(&self) -> Option<ErrorCode> {
-        match self {
-            Self::Rejected { code, .. } => *code,
-            _ => None,
-        }
-    }
-}
+pub use api::RelayApi;
+pub use call::{Method, RelayCall, Repeat};
+pub use error::{NextStep, RelayError};
 
 /// Body of POST /relay/send/security-alert (PROTOCOL 5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,6 +40,12 @@ pub struct SecurityAlert {
     pub body: String,
     /// What kind of notice.
     pub kind: AlertKind,
+    /// Your name of it: the same again is told once. Without one every call is another notice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification_id: Option<InstructionId>,
+    /// How long devices list it, in seconds; default 86,400.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u32>,
 }
 
 /// What the relay knows of a prompt.
@@ -72,10 +61,10 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// The tenant calls that the engine and applications make.
+/// The tenant calls that the engine and its pages make, and the door for all others ([`RelayApi`]).
 #[async_trait]
 pub trait RelayClient: Send + Sync + fmt::Debug {
-    /// Sends a prompt to the user's devices.
+    /// Sends a prompt to the user's devices. The same prompt again is told once.
     ///
     /// # Errors
     /// [`RelayError`]; `PAIRING_NOT_FOUND` and `NO_DEVICE` for a user without a phone.
@@ -93,7 +82,7 @@ pub trait RelayClient: Send + Sync + fmt::Debug {
     /// [`RelayError`].
     async fn fetch_outcome(&self, instruction: &InstructionId, wait: Duration) -> Result<Outcome, RelayError>;
 
-    /// Begins the pairing of a phone.
+    /// Begins the pairing of a phone. An offer that was made before for the same user is void from then on.
     ///
     /// # Errors
     /// [`RelayError`].
@@ -110,4 +99,16 @@ pub trait RelayClient: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`RelayError`].
     async fn send_security_alert(&self, alert: &SecurityAlert) -> Result<PushReceipt, RelayError>;
+
+    /// Whether `code` is the user's present code. A code works once: to ask again about the same one gives `false`.
+    ///
+    /// # Errors
+    /// [`RelayError`]; `RATE_LIMITED` after five wrong codes, whatever the code. A wrong code is no error.
+    async fn verify_totp(&self, user: &RelayUserLinkedId, code: &str) -> Result<bool, RelayError>;
+
+    /// Makes a call and gives the `data` of its answer, unread. Prefer the typed methods.
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    async fn call(&self, call: &RelayCall) -> Result<Value, RelayError>;
 }

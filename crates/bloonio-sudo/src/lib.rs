@@ -55,7 +55,7 @@ pub use bloonio_wire::{
     secret::Secret,
 };
 
-pub use client::{RelayClient, RelayError, SecurityAlert};
+pub use client::{NextStep, RelayApi, RelayClient, RelayError, SecurityAlert};
 pub use consume::{ConsumeError, ConsumePolicy, UsedApproval, UsedApprovals};
 pub use decision::{Decision, Grant, Refusal};
 pub use doctor::{Contradictions, Finding};

@@ -10,7 +10,18 @@ use serde_json::Value;
 
 use crate::policy::FieldError;
 
-type Lookup<'a> = Box<dyn Fn(&str) -> Vec<&'a [u8]> + Send + Sync + 'a>;
+/// The headers of a request, wherever a framework keeps them.
+pub trait Headers: Send + Sync {
+    /// Every value of a header by its lower-case name, in the order received.
+    fn values(&self, name: &str) -> Vec<&[u8]>;
+}
+
+/// Fixed headers, for tests and examples.
+impl<F: Fn(&str) -> Vec<&'static [u8]> + Send + Sync> Headers for F {
+    fn values(&self, name: &str) -> Vec<&[u8]> {
+        self(name)
+    }
+}
 
 /// Why an adapter could not collect a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +41,7 @@ pub struct RequestView<'a> {
     path: &'a str,
     query: Option<&'a str>,
     authority: Option<&'a str>,
-    headers: Lookup<'a>,
+    headers: &'a dyn Headers,
     body: Option<&'a [u8]>,
     native: Option<&'a (dyn Any + Send + Sync)>,
     json: OnceLock<Option<Value>>,
@@ -44,15 +55,8 @@ impl fmt::Debug for RequestView<'_> {
 }
 
 impl<'a> RequestView<'a> {
-    /// A request with this raw `path` and, after the question mark, this raw `query`. `headers` gives every value of a
-    /// header by its lower-case name, in the order received.
-    pub fn new(
-        method: &'a str,
-        path: &'a str,
-        query: Option<&'a str>,
-        headers: impl Fn(&str) -> Vec<&'a [u8]> + Send + Sync + 'a,
-    ) -> Self {
-        let headers = Box::new(headers);
+    /// A request with this raw `path`, after the question mark this raw `query`, and these headers.
+    pub fn new(method: &'a str, path: &'a str, query: Option<&'a str>, headers: &'a dyn Headers) -> Self {
         Self { method, path, query, authority: None, headers, body: None, native: None, json: OnceLock::new() }
     }
 
@@ -99,12 +103,12 @@ impl<'a> RequestView<'a> {
 
     /// Every value of a header, in the order received.
     pub fn header_values(&self, name: &str) -> Vec<&'a [u8]> {
-        (self.headers)(name)
+        self.headers.values(name)
     }
 
     /// The value of a header that was sent exactly once and is visible ASCII or UTF-8 text.
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        match (self.headers)(name).as_slice() {
+        match self.headers.values(name).as_slice() {
             [only] => std::str::from_utf8(only).ok(),
             _ => None,
         }
@@ -162,9 +166,9 @@ mod tests {
     #[case(Some("application/x-www-form-urlencoded"), false)]
     #[case(Some("text/json+plain"), false)]
     #[case(Some(""), false)]
-    fn json_is_read_only_where_the_content_type_agrees(#[case] declared: Option<&str>, #[case] read: bool) {
+    fn json_is_read_only_where_the_content_type_agrees(#[case] declared: Option<&'static str>, #[case] read: bool) {
         let headers = move |_: &str| declared.map(str::as_bytes).into_iter().collect();
-        let view = RequestView::new("POST", "/", None, headers).with_body(b"{\"a\":1}");
+        let view = RequestView::new("POST", "/", None, &headers).with_body(b"{\"a\":1}");
         assert_eq!(view.json().is_ok(), read);
     }
 
@@ -173,7 +177,7 @@ mod tests {
     #[case(br#"{"$serde_json::private::RawValue":"{\"a\":1}","a":{"b":1,"b":2}}"#)]
     #[case(b"")]
     fn json_that_readers_would_read_differently_is_none(#[case] body: &[u8]) {
-        let view = RequestView::new("POST", "/", None, |_: &str| Vec::new()).with_body(body);
+        let view = RequestView::new("POST", "/", None, &|_: &str| Vec::new()).with_body(body);
         assert!(view.json().is_err());
     }
 
@@ -183,7 +187,7 @@ mod tests {
             "authorization" => vec![b"a".as_slice(), b"b"],
             _ => vec![b"1".as_slice()],
         };
-        let view = RequestView::new("GET", "/", None, headers);
+        let view = RequestView::new("GET", "/", None, &headers);
         assert_eq!(view.header("authorization"), None);
         assert_eq!(view.header_values("authorization").len(), 2);
         assert_eq!(view.header("x"), Some("1"));
@@ -192,7 +196,7 @@ mod tests {
     #[test]
     fn debug_shows_no_secrets() {
         let view =
-            RequestView::new("GET", "/p", Some("token=hush"), |_: &str| vec![b"hush".as_slice()]).with_body(b"hush");
+            RequestView::new("GET", "/p", Some("token=hush"), &|_: &str| vec![b"hush".as_slice()]).with_body(b"hush");
         assert!(!format!("{view:?}").contains("hush"));
     }
 }

@@ -22,30 +22,30 @@ pub type Resolved = Result<Option<SudoInfo>, ResolveError>;
 ///
 /// A closure that owns something, such as a pool of connections, clones it into its future:
 /// `move |view: &RequestView<'_>| { let pool = pool.clone(); let path = view.path().to_owned(); async move { … } }`.
-pub trait Resolve<'r, 'v>: Send + Sync {
+pub trait Resolve<'v>: Send + Sync {
     /// What the function returns.
-    type Future: Future<Output = Resolved> + Send + 'r;
+    type Future: Future<Output = Resolved> + Send + 'v;
 
     /// Calls it. The body of the request has not been read.
-    fn resolve(&self, view: &'r RequestView<'v>) -> Self::Future;
+    fn resolve(&self, view: &'v RequestView<'v>) -> Self::Future;
 }
 
-impl<'r, 'v: 'r, F, Fut> Resolve<'r, 'v> for F
+impl<'v, F, Fut> Resolve<'v> for F
 where
-    F: Fn(&'r RequestView<'v>) -> Fut + Send + Sync,
-    Fut: Future<Output = Resolved> + Send + 'r,
+    F: Fn(&'v RequestView<'v>) -> Fut + Send + Sync,
+    Fut: Future<Output = Resolved> + Send + 'v,
 {
     type Future = Fut;
 
-    fn resolve(&self, view: &'r RequestView<'v>) -> Fut {
+    fn resolve(&self, view: &'v RequestView<'v>) -> Fut {
         self(view)
     }
 }
 
-type Boxed<'r> = Pin<Box<dyn Future<Output = Resolved> + Send + 'r>>;
+type Boxed<'v> = Pin<Box<dyn Future<Output = Resolved> + Send + 'v>>;
 
 /// A resolver whose type is forgotten.
-pub(crate) struct Resolver(Box<dyn for<'r, 'v> Fn(&'r RequestView<'v>) -> Boxed<'r> + Send + Sync>);
+pub(crate) struct Resolver(Box<dyn for<'v> Fn(&'v RequestView<'v>) -> Boxed<'v> + Send + Sync>);
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,7 +54,7 @@ impl fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    pub(crate) fn new<F: for<'r, 'v> Resolve<'r, 'v> + 'static>(resolver: F) -> Self {
+    pub(crate) fn new<F: for<'v> Resolve<'v> + 'static>(resolver: F) -> Self {
         Self(Box::new(move |view| Box::pin(resolver.resolve(view))))
     }
 

@@ -2,6 +2,7 @@
 
 mod callback;
 pub(crate) mod pairing;
+mod script;
 mod status;
 pub(crate) mod submit;
 pub(crate) mod waiters;
@@ -28,12 +29,16 @@ pub enum MountedRoute {
     SubmitResponse,
     /// Where an instruction stands.
     InstructionStatus,
+    /// `bloonio.js`, for web pages.
+    Script,
 }
 
 impl MountedRoute {
-    const fn method(self) -> &'static str {
+    /// The methods that it has, as `Allow` lists them.
+    const fn methods(self) -> &'static str {
         match self {
             Self::InstructionStatus => "GET",
+            Self::Script => "GET, HEAD",
             _ => "POST",
         }
     }
@@ -48,14 +53,15 @@ impl SudoEngine {
             (MountedRoute::FlowCallback, "/api/v1/relay-callbacks/{flow}".to_owned()),
             (MountedRoute::SubmitResponse, "/_bloonio/submit-response".to_owned()),
             (MountedRoute::InstructionStatus, "/_bloonio/instructions/{id}".to_owned()),
+            (MountedRoute::Script, "/_bloonio/bloonio.js".to_owned()),
         ]
     }
 
     /// Serves a request of a mounted route; `view` holds the whole body.
     pub async fn serve(&self, route: MountedRoute, view: &RequestView<'_>) -> Answer {
-        if view.method() != route.method() {
+        if !route.methods().split(", ").any(|method| method == view.method()) {
             let mut reply = Reply::error(ErrorCode::MethodNotAllowed);
-            reply.headers.push(("allow", route.method().to_owned()));
+            reply.headers.push(("allow", route.methods().to_owned()));
             return reply.into();
         }
         match route {
@@ -63,6 +69,7 @@ impl SudoEngine {
             MountedRoute::FlowCallback => self.take_callback(view, Some(last_segment(view))).await.into(),
             MountedRoute::SubmitResponse => self.take_response(view).await.into(),
             MountedRoute::InstructionStatus => self.tell_status(view, last_segment(view)).await,
+            MountedRoute::Script => script::script(view).into(),
         }
     }
 

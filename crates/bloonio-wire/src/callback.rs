@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::display::wire_enum;
 use crate::id::{InstructionId, TenantId, UserSocketHash};
+use crate::secret::debug_shows;
 
 wire_enum!(
     /// Which event a callback path announces; a cross-check, never the decision itself.
@@ -42,8 +43,8 @@ pub struct ApprovalEvent {
     pub challenge_digest: Option<String>,
 }
 
-/// How a prompt was answered.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// How a prompt was answered. Its `Debug` shows neither number nor signature, nor what newer relays add.
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResponseData {
     /// The number typed or picked.
@@ -72,3 +73,5 @@ pub struct ResponseData {
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub more: serde_json::Map<String, Value>,
 }
+
+debug_shows!(ResponseData { totp_verified, device_id, decided_at });

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::display::{Display, wire_enum};
 use crate::id::{InstructionId, TenantId, UserSocketHash};
+use crate::secret::debug_shows;
 
 wire_enum!(
     /// How a person proves that the approval is his.
@@ -44,8 +45,8 @@ wire_enum!(
     Cancelled = "cancelled",
 );
 
-/// Body of POST /relay/send/auth-challenge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of POST /relay/send/auth-challenge. Its `Debug` shows neither token nor numbers, nor what the person is shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuthChallenge {
     /// Whom to ask.
@@ -84,8 +85,10 @@ pub struct AuthChallenge {
     pub challenge_digest: Option<String>,
 }
 
+debug_shows!(AuthChallenge { user_socket_hash, instruction_id, custom_type, expected_action, ttl_seconds });
+
 /// Answer to a prompt or an alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PushReceipt {
     /// The tenant's name of it: an instruction id, or a notification id.
@@ -102,8 +105,10 @@ pub struct PushReceipt {
     pub sent_at: Timestamp,
 }
 
-/// A prompt as a device fetches it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+debug_shows!(PushReceipt { instruction_id, delivered_count, failed_count, sent_at });
+
+/// A prompt as a device fetches it. Its `Debug` shows neither token nor numbers, nor what the person is shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Challenge {
     /// The approval.
@@ -138,6 +143,8 @@ pub struct Challenge {
     pub backend_url: Option<String>,
 }
 
+debug_shows!(Challenge { instruction_id, tenant_id, custom_type, expected_action, created_at, expires_at, status });
+
 /// A passive notice as a device fetches it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -160,8 +167,9 @@ pub struct Alert {
     pub expires_at: Timestamp,
 }
 
-/// Body of POST /device/submit-response, and of the backend's own /_bloonio/submit-response (PROTOCOL 9.4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of POST /device/submit-response, and of the backend's own /_bloonio/submit-response (PROTOCOL 9.4). Its
+/// `Debug` shows no code, number, token or signature.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeviceResponse {
     /// The prompt.
@@ -189,3 +197,5 @@ pub struct DeviceResponse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
 }
+
+debug_shows!(DeviceResponse { instruction_id, approved, custom_type, decided_at });

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::DeviceKey;
 use crate::display::wire_enum;
 use crate::id::{DeviceId, RelayUserLinkedId, TenantId, UserSocketHash};
+use crate::secret::debug_shows;
 
 wire_enum!(
     /// What a device is, and so how it is reached.
@@ -20,8 +21,8 @@ wire_enum!(
     Stream = "stream",
 );
 
-/// Body of POST /relay/prepare-pairing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of POST /relay/prepare-pairing. Its `Debug` shows nothing of the person.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PreparePairing {
     /// The tenant's handle of the user.
@@ -47,6 +48,8 @@ pub struct PreparePairing {
     pub display_logo_url: Option<String>,
 }
 
+debug_shows!(PreparePairing { user_socket_hash });
+
 /// Answer to [`PreparePairing`]. It holds a bearer secret, so its `Debug` shows none of it.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -59,8 +62,10 @@ pub struct PairingOffer {
     pub pairing_uri: String,
 }
 
-/// Body of POST /device/register-token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+debug_shows!(PairingOffer { expires_in });
+
+/// Body of POST /device/register-token. Its `Debug` shows no push address.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterDevice {
     /// FCM registration token.
@@ -82,14 +87,10 @@ pub struct RegisterDevice {
     pub device_public_key: Option<DeviceKey>,
 }
 
-impl std::fmt::Debug for PairingOffer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PairingOffer").field("expires_in", &self.expires_in).finish_non_exhaustive()
-    }
-}
+debug_shows!(RegisterDevice { platform, device_name, app_version, device_public_key });
 
-/// What a device learns of its pairing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What a device learns of its pairing. Its `Debug` shows no names.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PairingInfo {
     /// The tenant.
@@ -108,6 +109,8 @@ pub struct PairingInfo {
     pub display_logo_url: Option<String>,
 }
 
+debug_shows!(PairingInfo { tenant_id, user_socket_hash, relay_user_linked_id, device_id });
+
 /// Answer to [`RegisterDevice`]. It holds a bearer secret, so its `Debug` does not show it.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -122,15 +125,7 @@ pub struct Registration {
     pub device_status: DeviceStatus,
 }
 
-impl std::fmt::Debug for Registration {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registration")
-            .field("expires_in", &self.expires_in)
-            .field("pairing", &self.pairing)
-            .field("device_status", &self.device_status)
-            .finish_non_exhaustive()
-    }
-}
+debug_shows!(Registration { expires_in, pairing, device_status });
 
 wire_enum!(
     /// Whether a device may act.

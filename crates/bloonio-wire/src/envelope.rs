@@ -42,6 +42,16 @@ impl<T> Success<T> {
     }
 }
 
+/// A list in an answer (PROTOCOL 6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Items<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// How many those are.
+    pub count: usize,
+}
+
 /// An answer that refuses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -18,3 +18,5 @@ pub const WEBHOOK_ID: &str = "webhook-id";
 pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
 /// Standard Webhooks signatures (PROTOCOL 2.5).
 pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
+/// Fetches the outcome of a QR login, once (PROTOCOL 7).
+pub const QR_POLL_TOKEN: &str = "x-qr-poll-token";

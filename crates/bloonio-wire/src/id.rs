@@ -112,6 +112,37 @@ id!(
     |t| is_hex(t, 24)
 );
 
+id!(
+    /// A dispatched event: what validators vote on (PROTOCOL 6).
+    EventId,
+    "must be 24 lower-case hex digits",
+    |t| is_hex(t, 24)
+);
+id!(
+    /// A group of validators (PROTOCOL 3).
+    RelayGroupLinkedId,
+    "must be 24 lower-case hex digits",
+    |t| is_hex(t, 24)
+);
+id!(
+    /// A group's name that people may pass on (PROTOCOL 6).
+    GroupPublicId,
+    "must be bgr- and 1 to 60 characters of A-Z, a-z, 0-9, _ and -",
+    |t| t.strip_prefix("bgr-").is_some_and(|rest| is_word(rest, 1, 60))
+);
+id!(
+    /// A paired user's name that people may pass on (PROTOCOL 6).
+    UserPublicId,
+    "must be bth- and 1 to 60 characters of A-Z, a-z, 0-9, _ and -",
+    |t| t.strip_prefix("bth-").is_some_and(|rest| is_word(rest, 1, 60))
+);
+id!(
+    /// A QR login under way (PROTOCOL 7). It names the login; the poll token is what fetches its outcome.
+    QrSessionId,
+    "must be 10 to 64 characters of A-Z, a-z, 0-9, _ and -",
+    |t| is_word(t, 10, 64)
+);
+
 macro_rules! drawn {
     ($name:ident, $bytes:literal, $prefix:literal) => {
         impl $name {

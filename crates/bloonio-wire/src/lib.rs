@@ -10,6 +10,9 @@
 //! | [`header`], [`envelope`], [`code`] | how answers and errors look |
 //! | [`field`] | reading JSON so that every broken rule is named |
 //! | [`challenge`], [`display`], [`device`] | prompts, and the devices that show them |
+//! | [`delivery`] | how far a prompt has come |
+//! | [`dispatch`], [`group`] | what several people approve, and who they are |
+//! | [`qr_login`], [`passkey`] | signing in with a phone or a passkey |
 //! | [`callback`] | the decision on its way back |
 //! | [`digest`], [`decision`] | unambiguous digests, and what a device signs |
 //! | [`qr`] | pairing addresses and their picture |
@@ -21,14 +24,19 @@ pub mod challenge;
 pub mod clock;
 pub mod code;
 pub mod decision;
+pub mod delivery;
 pub mod device;
 pub mod digest;
+pub mod dispatch;
 pub mod display;
 pub mod envelope;
 pub mod field;
+pub mod group;
 pub mod header;
 pub mod id;
+pub mod passkey;
 pub mod qr;
+pub mod qr_login;
 pub mod random;
 pub mod secret;
 pub mod sign;

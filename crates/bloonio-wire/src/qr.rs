@@ -1,8 +1,14 @@
-//! Pairing addresses: what a QR code shows and a device reads (PROTOCOL 4).
+//! Pairing addresses: what a QR code shows and a device reads (PROTOCOL 4), and its picture.
+
+#[cfg(feature = "qr-image")]
+mod image;
 
 use url::Url;
 
 use crate::secret::Secret;
+
+#[cfg(feature = "qr-image")]
+pub use image::{PictureError, png, svg, terminal};
 
 /// A text that is not a pairing address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,43 +52,6 @@ impl PairingUri {
         query.append_pair("relay", relay).append_pair("proof", self.proof.expose());
         format!("bloonio://pair?{}", query.finish())
     }
-}
-
-/// A text too long for a QR code, or a picture that could not be drawn.
-#[cfg(feature = "qr-image")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the text does not fit a QR code")]
-pub struct PictureError;
-
-/// Draws `text` as a QR code: a black and white PNG, 8 pixels a module with the quiet zone of 4.
-///
-/// # Errors
-/// [`PictureError`].
-#[cfg(feature = "qr-image")]
-pub fn png(text: &str) -> Result<Vec<u8>, PictureError> {
-    const SCALE: usize = 8;
-    const QUIET: usize = 4;
-    let code = qrcode::QrCode::new(text.as_bytes()).map_err(|_| PictureError)?;
-    let modules = code.width();
-    let colors = code.to_colors();
-    let side = (modules + 2 * QUIET) * SCALE;
-    let mut pixels = vec![255u8; side * side];
-    for (i, pixel) in pixels.iter_mut().enumerate() {
-        let (x, y) = ((i % side) / SCALE, (i / side) / SCALE);
-        let inside = (QUIET..QUIET + modules).contains(&x) && (QUIET..QUIET + modules).contains(&y);
-        if inside && colors[(y - QUIET) * modules + (x - QUIET)] == qrcode::Color::Dark {
-            *pixel = 0;
-        }
-    }
-    let mut picture = Vec::new();
-    let width = u32::try_from(side).map_err(|_| PictureError)?;
-    let mut encoder = png::Encoder::new(&mut picture, width, width);
-    encoder.set_color(png::ColorType::Grayscale);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().map_err(|_| PictureError)?;
-    writer.write_image_data(&pixels).map_err(|_| PictureError)?;
-    writer.finish().map_err(|_| PictureError)?;
-    Ok(picture)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Secrets with a type: redacted in `Debug`, wiped on drop, never serialised by accident.
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serializer};
 use subtle::ConstantTimeEq;
 
 use crate::random::{Random, RandomError, hex_token};
@@ -53,6 +54,34 @@ impl std::str::FromStr for Secret {
         Ok(Self::new(text))
     }
 }
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// Writes a secret into the one message whose purpose is to hand it over; for `#[serde(serialize_with)]`, so that a field
+/// that does it says so.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn hand_over<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+/// Implements `Debug` so that it shows the named fields and no others: a field that is added later is hidden until somebody
+/// decides that it may be seen.
+macro_rules! debug_shows {
+    ($name:ident { $($field:ident),* $(,)? }) => {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name))$(.field(stringify!($field), &self.$field))*.finish_non_exhaustive()
+            }
+        }
+    };
+}
+pub(crate) use debug_shows;
 
 /// Compares two texts through their SHA-256 digests in constant time.
 pub fn same_digest(a: &str, b: &str) -> bool {

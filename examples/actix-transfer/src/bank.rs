@@ -9,6 +9,7 @@ use actix_web::web::{Data, Json, ReqData};
 use actix_web::{Error, HttpMessage, HttpResponse};
 use bloonio_actix::{BloonioAuth, MaybeSudo, Sudo};
 use example_bank::ledger::{self, Ledger, NewPassword, Transfer};
+use example_bank::page::{self, Asset};
 use example_bank::sign_in::Session;
 use example_bank::{Problem, pairing};
 
@@ -19,6 +20,15 @@ fn refused(problem: &Problem) -> HttpResponse {
 
 fn unreadable(error: &Error) -> HttpResponse {
     refused(&Problem::invalid("", &error.to_string()))
+}
+
+/// A file of the page.
+pub fn asset(asset: &Asset) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    for header in page::HEADERS {
+        response.insert_header(header);
+    }
+    response.content_type(asset.content_type).body(asset.body)
 }
 
 /// Moves money.

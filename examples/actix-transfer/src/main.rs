@@ -3,6 +3,7 @@
 
 mod bank;
 
+use std::future::ready;
 use std::net::{AddrParseError, SocketAddr};
 
 use actix_web::guard::{Any, Get, Head};
@@ -13,7 +14,7 @@ use anyhow::Context;
 use bloonio_actix::BloonioAuth;
 use clap::Parser;
 use example_bank::ledger::Ledger;
-use example_bank::{process, protection, sign_in};
+use example_bank::{page, process, protection, sign_in};
 
 /// The example bank: protected routes on actix-web.
 ///
@@ -75,6 +76,9 @@ fn app(auth: &BloonioAuth, ledger: &Data<Ledger>) -> impl FnOnce(&mut ServiceCon
             .service(pair.wrap(auth.sudo_required(protection::pair())))
             .service(web::resource("/ledger").route(read().to(bank::ledger)))
             .wrap(from_fn(bank::sign_in));
+        for asset in &page::ASSETS {
+            config.service(web::resource(asset.path).route(read().to(move || ready(bank::asset(asset)))));
+        }
         config.app_data(ledger).app_data(Data::new(auth.clone())).service(auth.routes()).service(signed_in);
     }
 }

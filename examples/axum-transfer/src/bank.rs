@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bloonio_axum::{BloonioAuth, MaybeSudo, Sudo};
 use example_bank::ledger::{Entry, Ledger, NewPassword, Transfer};
+use example_bank::page::{self, Asset};
 use example_bank::sign_in::Session;
 use example_bank::{Problem, ledger, pairing};
 use serde_json::Value;
@@ -35,6 +36,11 @@ impl IntoResponse for Refused {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, [(CACHE_CONTROL, "no-store")], Json(self.0.body)).into_response()
     }
+}
+
+/// A file of the page.
+pub fn asset(asset: &Asset) -> impl IntoResponse + use<> {
+    (page::HEADERS, [(CONTENT_TYPE, asset.content_type)], asset.body)
 }
 
 /// Moves money.

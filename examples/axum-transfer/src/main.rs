@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use bloonio_axum::BloonioAuth;
 use clap::Parser;
 use example_bank::ledger::Ledger;
-use example_bank::{process, protection, sign_in};
+use example_bank::{page, process, protection, sign_in};
 
 /// The example bank: protected routes on axum.
 ///
@@ -56,7 +56,14 @@ fn app(auth: BloonioAuth) -> Router {
         .route("/pair", get(bank::pair).layer(auth.sudo_required(protection::pair())))
         .with_state(auth.clone());
     let signed_in = Router::new().route("/ledger", get(bank::ledger)).with_state(ledger);
-    protected.merge(pairing).merge(signed_in).layer(from_fn(bank::sign_in)).merge(auth.routes())
+    protected.merge(pairing).merge(signed_in).layer(from_fn(bank::sign_in)).merge(page()).merge(auth.routes())
+}
+
+fn page() -> Router {
+    let route = |router: Router, asset: &'static page::Asset| {
+        router.route(asset.path, get(move || std::future::ready(bank::asset(asset))))
+    };
+    page::ASSETS.iter().fold(Router::new(), route)
 }
 
 /// Waits to be told, then ends the requests that wait for a phone: they would keep the server alive.

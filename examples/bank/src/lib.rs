@@ -5,10 +5,12 @@
 //! | [`sign_in`] | who asks: the one identity closure of the application |
 //! | [`protection`] | which routes need an approval, and what the phone shows |
 //! | [`ledger`] | what was executed |
+//! | [`page`] | the page in the browser, and what it is served with |
 //! | [`pairing`] | how a phone is paired |
 //! | [`process`] | the log, and the signal to stop |
 
 pub mod ledger;
+pub mod page;
 pub mod pairing;
 pub mod process;
 pub mod protection;

@@ -1,4 +1,4 @@
-//! The whole suite at once: relay, bank and a virtual phone, on this machine alone.
+//! The whole suite at once: relay, banks and a virtual phone, on this machine alone.
 
 mod scene;
 mod show;
@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use tokio::process::Command;
 
-/// Starts the relay, the example bank and a virtual phone, and prints what to type.
+/// Starts the relay, the example banks and a virtual phone, and prints what to open or type.
 ///
 /// Everything lives in a temporary folder and on free ports of 127.0.0.1; ctrl-c ends it and leaves nothing behind.
 #[derive(Debug, Parser)]
@@ -36,8 +36,8 @@ async fn main() -> anyhow::Result<()> {
 /// Builds the parts if this was started by cargo; a demo started by hand takes what lies beside it.
 async fn build() -> anyhow::Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
-    println!("Building relay, bank and phone (the first time takes some minutes) ...");
-    let binaries = ["bloonio-relay-server", "bloonio-phone", "axum-transfer"];
+    println!("Building relay, banks and phone (the first time takes some minutes) ...");
+    let binaries = ["bloonio-relay-server", "bloonio-phone", "axum-transfer", "actix-transfer"];
     let mut command = Command::new(cargo);
     command.arg("build").current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     for name in binaries {

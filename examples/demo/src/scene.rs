@@ -1,4 +1,4 @@
-//! Relay, tenant, bank and phone, set up the way an operator and a developer would.
+//! Relay, tenants, banks and phone, set up the way an operator and a developer would.
 
 use std::path::PathBuf;
 
@@ -25,8 +25,10 @@ pub enum Pace {
 pub struct Scene {
     /// The relay.
     pub relay: Process,
-    /// The bank.
-    pub bank: Process,
+    /// The bank on axum.
+    pub axum: Process,
+    /// The bank on actix-web.
+    pub actix: Process,
     /// Where the phone keeps its memory.
     pub phone_home: PathBuf,
     /// For plain HTTP calls.
@@ -34,8 +36,47 @@ pub struct Scene {
     folder: TempDir,
 }
 
+/// Who runs the relay.
+struct Operator<'a> {
+    relay: &'a Process,
+    admin_key: &'a str,
+    http: &'a reqwest::Client,
+}
+
+impl Operator<'_> {
+    async fn call(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.http.post(self.relay.url(path)).header("x-admin-key", self.admin_key);
+        let answer: Value = request.json(body).send().await?.json().await?;
+        ensure!(answer["success"] == true, "the relay refuses {path}: {answer}");
+        Ok(answer["data"].clone())
+    }
+
+    /// Provisions a tenant and starts the bank that is it.
+    async fn start_bank(&self, name: &str, pace: Pace) -> anyhow::Result<Process> {
+        show::step(&format!("Provision a tenant, and start its bank: {name}"));
+        let tenant =
+            self.call("/api/v1/provision/tenant", &json!({"tenant_name": format!("Demo Bank, {name}")})).await?;
+        let field = |name: &str| tenant[name].as_str().context("the tenant was not made");
+        let tenant_id = field("tenant_id")?;
+        show::fact("tenant provisioned", tenant_id);
+        let mut command = Command::new(binary(name)?);
+        command
+            .env("APP_LISTEN", "127.0.0.1:0")
+            .env("BLOONIO_RELAY_BASE_URL", &self.relay.address)
+            .env("BLOONIO_RELAY_TENANT_ID", tenant_id)
+            .env("BLOONIO_RELAY_TENANT_SECRET", field("tenant_secret")?)
+            .env("BLOONIO_RELAY_STATE_BACKEND", "memory")
+            .env("BLOONIO_RELAY_INSTRUCTION_TTL_SECONDS", if pace == Pace::Script { "10" } else { "180" });
+        let bank = Process::start(name, command).await?;
+        let update = format!("/api/v1/update/tenant?tenant_id={tenant_id}");
+        self.call(&update, &json!({"callback_url_base": bank.address})).await?;
+        show::fact("bank", &bank.address);
+        Ok(bank)
+    }
+}
+
 impl Scene {
-    /// Starts everything and pairs the phone.
+    /// Starts everything and pairs the phone with both banks.
     pub async fn set(pace: Pace) -> anyhow::Result<Self> {
         let folder = TempDir::new().context("no temporary folder")?;
         let admin_key = hex_token::<32>(&SystemRandom)?;
@@ -52,41 +93,23 @@ impl Scene {
         let relay = Process::start("relay", command).await?;
         show::fact("relay", &relay.address);
 
-        show::step("Provision a tenant: the bank gets its credentials");
-        let request = http.post(relay.url("/api/v1/provision/tenant")).header("x-admin-key", &admin_key);
-        let answer: Value = request.json(&json!({"tenant_name": "Demo Bank"})).send().await?.json().await?;
-        let field = |name: &str| answer["data"][name].as_str().map(str::to_owned).context("the tenant was not made");
-        let (tenant_id, tenant_secret) = (field("tenant_id")?, field("tenant_secret")?);
-        show::fact("tenant provisioned", &tenant_id);
-
-        show::step("Start the bank");
-        let mut command = Command::new(binary("axum-transfer")?);
-        command
-            .env("APP_LISTEN", "127.0.0.1:0")
-            .env("BLOONIO_RELAY_BASE_URL", &relay.address)
-            .env("BLOONIO_RELAY_TENANT_ID", &tenant_id)
-            .env("BLOONIO_RELAY_TENANT_SECRET", &tenant_secret)
-            .env("BLOONIO_RELAY_STATE_BACKEND", "memory")
-            .env("BLOONIO_RELAY_INSTRUCTION_TTL_SECONDS", if pace == Pace::Script { "10" } else { "180" });
-        let bank = Process::start("bank", command).await?;
-        let update = format!("/api/v1/update/tenant?tenant_id={tenant_id}");
-        let request = http.post(relay.url(&update)).header("x-admin-key", &admin_key);
-        let answer = request.json(&json!({"callback_url_base": bank.address})).send().await?;
-        ensure!(answer.status().is_success(), "the tenant's callback address was not taken");
-        show::fact("bank", &bank.address);
-
+        let operator = Operator { relay: &relay, admin_key: &admin_key, http: &http };
+        let axum = operator.start_bank("axum-transfer", pace).await?;
+        let actix = operator.start_bank("actix-transfer", pace).await?;
         let phone_home = folder.path().join("phone");
-        let scene = Self { relay, bank, phone_home, http, folder };
+        let scene = Self { relay, axum, actix, phone_home, http, folder };
         scene.pair().await?;
         Ok(scene)
     }
 
     async fn pair(&self) -> anyhow::Result<()> {
         show::step("Pair Jane's phone: her page shows a code, the phone reads it");
-        let answer = self.http.get(self.bank.url("/pair")).bearer_auth("demo-jane").send().await?;
-        let answer: Value = answer.json().await?;
-        let uri = answer["pairing_uri"].as_str().with_context(|| format!("no pairing code: {answer}"))?;
-        self.phone(&["pair", uri]).await?;
+        for bank in [&self.axum, &self.actix] {
+            let answer = self.http.get(bank.url("/pair")).bearer_auth("demo-jane").send().await?;
+            let answer: Value = answer.json().await?;
+            let uri = answer["pairing_uri"].as_str().with_context(|| format!("no pairing code: {answer}"))?;
+            self.phone(&["pair", uri]).await?;
+        }
         show::fact("phone paired", &self.phone_home.display().to_string());
         Ok(())
     }
@@ -106,9 +129,9 @@ impl Scene {
         serde_json::from_str(line).with_context(|| format!("bloonio-phone said {line:?}"))
     }
 
-    /// Ends bank and relay the polite way and removes the folder.
+    /// Ends banks and relay the polite way and removes the folder.
     pub async fn close(mut self) -> anyhow::Result<()> {
-        for process in [&mut self.bank, &mut self.relay] {
+        for process in [&mut self.axum, &mut self.actix, &mut self.relay] {
             if process.is_running() {
                 process.terminate().await?;
             }

@@ -139,6 +139,8 @@ async fn a_callback_may_have_256_kib(
 #[case("GET", "/_bloonio/submit-response", "POST")]
 #[case("DELETE", "/_bloonio/submit-response", "POST")]
 #[case("POST", "/_bloonio/instructions/0123456789abcdef", "GET")]
+#[case("POST", "/_bloonio/bloonio.js", "GET, HEAD")]
+#[case("OPTIONS", "/_bloonio/bloonio.js", "GET, HEAD")]
 #[tokio::test]
 async fn another_method_of_a_mounted_route_is_405(
     #[case] method: &str,
@@ -240,4 +242,27 @@ async fn a_stream_follows_the_instruction_to_its_end(#[values(Axum, Actix)] fram
     server.stage.tell(&server.stage.event(&key, false)).await.assert(200);
     stream.read_to_string(&mut heard).await.unwrap();
     assert!(heard.contains("\"denied\""), "{heard}");
+}
+
+#[rstest]
+#[case::whole("GET", true)]
+#[case::head("HEAD", false)]
+#[tokio::test]
+async fn the_module_for_pages_is_served_to_anybody_and_revalidated(
+    #[case] method: &str,
+    #[case] has_body: bool,
+    #[values(Axum, Actix)] framework: Framework,
+) {
+    let server = Server::start(framework).await;
+    let heard = server.hear(&Ask::bare(method, "/_bloonio/bloonio.js")).await;
+    heard.assert_status(200);
+    let body = heard.body.as_str().unwrap();
+    assert_eq!((body.is_empty(), body.contains("export async function sudoFetch(")), (!has_body, has_body));
+    assert_eq!(heard.header("content-type"), Some("text/javascript; charset=utf-8"));
+    assert_eq!(heard.header("cache-control"), Some("no-cache"));
+    assert_eq!(heard.header("x-content-type-options"), Some("nosniff"));
+    let etag = heard.header("etag").unwrap();
+    let again = server.hear(&Ask::bare(method, "/_bloonio/bloonio.js").with("if-none-match", etag)).await;
+    again.assert_status(304);
+    assert_eq!(again.header("etag"), Some(etag));
 }

@@ -146,7 +146,7 @@ impl SudoEngineBuilder {
     /// # let _ = with_resolver;
     /// ```
     #[must_use]
-    pub fn sudo_resolver<F: for<'r, 'v> Resolve<'r, 'v> + 'static>(mut self, resolver: F) -> Self {
+    pub fn sudo_resolver<F: for<'v> Resolve<'v> + 'static>(mut self, resolver: F) -> Self {
         self.resolver = Some(Resolver::new(resolver));
         self
     }

@@ -9,9 +9,13 @@ use crate::decision::Refusal;
 use crate::policy::SudoRequirement;
 use crate::request::RequestView;
 
-/// What a middleware demands. Made by [`SudoEngine::demand`] and [`SudoEngine::demand_resolved`], for adapters.
+/// What a middleware demands, and the engine that judges it. Made by [`SudoEngine::demand`] and
+/// [`SudoEngine::demand_resolved`], for adapters.
 #[derive(Debug, Clone)]
-pub struct Demand(Kind);
+pub struct Demand {
+    engine: SudoEngine,
+    kind: Kind,
+}
 
 #[derive(Debug, Clone)]
 enum Kind {
@@ -27,29 +31,13 @@ impl SudoEngine {
         }
         let requirement = Arc::new(requirement);
         self.inner.demands.add(Some(Arc::clone(&requirement)));
-        Demand(Kind::Always(requirement))
+        Demand { engine: self.clone(), kind: Kind::Always(requirement) }
     }
 
     /// Demands of each request what the resolver says of it.
     pub fn demand_resolved(&self) -> Demand {
         self.inner.demands.add(None);
-        Demand(Kind::Resolved)
-    }
-
-    /// Finds out whether a request is protected, and then who makes it. The body is not needed yet: of an unprotected
-    /// request it is never read, and nobody who is not signed in can make the application read one.
-    ///
-    /// # Errors
-    /// The [`Refusal`] to answer with: `SUDO_USER_REQUIRED` for nobody, `SUDO_MISCONFIGURED` where the application failed.
-    pub async fn route(&self, demand: &Demand, view: &RequestView<'_>) -> Result<Option<Guarded<'_>>, Refusal> {
-        let requirement = match &demand.0 {
-            Kind::Always(requirement) => Arc::clone(requirement),
-            Kind::Resolved => match self.resolve(view).await? {
-                Some(requirement) => Arc::new(requirement),
-                None => return Ok(None),
-            },
-        };
-        self.guard(requirement, view).await.map(Some)
+        Demand { engine: self.clone(), kind: Kind::Resolved }
     }
 
     async fn resolve(&self, view: &RequestView<'_>) -> Result<Option<SudoRequirement>, Refusal> {
@@ -61,5 +49,28 @@ impl SudoEngine {
             tracing::error!(%error, "the resolver failed, so the request is refused");
             Refusal::new(ErrorCode::SudoMisconfigured)
         })
+    }
+}
+
+impl Demand {
+    /// The engine that judges.
+    pub fn engine(&self) -> &SudoEngine {
+        &self.engine
+    }
+
+    /// Finds out whether a request is protected, and then who makes it. The body is not needed yet: of an unprotected
+    /// request it is never read, and nobody who is not signed in can make the application read one.
+    ///
+    /// # Errors
+    /// The [`Refusal`] to answer with: `SUDO_USER_REQUIRED` for nobody, `SUDO_MISCONFIGURED` where the application failed.
+    pub async fn route(&self, view: &RequestView<'_>) -> Result<Option<Guarded<'_>>, Refusal> {
+        let requirement = match &self.kind {
+            Kind::Always(requirement) => Arc::clone(requirement),
+            Kind::Resolved => match self.engine.resolve(view).await? {
+                Some(requirement) => Arc::new(requirement),
+                None => return Ok(None),
+            },
+        };
+        self.engine.guard(requirement, view).await.map(Some)
     }
 }

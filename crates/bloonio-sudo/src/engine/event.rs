@@ -143,7 +143,7 @@ impl SudoEngine {
         Ok(outcome)
     }
 
-    fn alert(&self, user: UserSocketHash) {
+    pub(crate) fn alert(&self, user: UserSocketHash) {
         let engine = self.clone();
         self.inner.tasks.spawn(async move {
             let alert = SecurityAlert {
@@ -154,6 +154,8 @@ impl SudoEngine {
                        out everywhere and change your password."
                         .to_owned(),
                 kind: AlertKind::Security,
+                notification_id: None,
+                ttl_seconds: None,
             };
             if let Err(error) = engine.inner.relay.send_security_alert(&alert).await {
                 tracing::warn!(%error, "a security alert could not be sent");

@@ -88,7 +88,7 @@ mod tests {
     use rstest::rstest;
 
     fn form(body: &str) -> Result<Option<String>, FieldError> {
-        let view = RequestView::new("POST", "/", None, |_: &str| Vec::new()).with_body(body.as_bytes());
+        let view = RequestView::new("POST", "/", None, &|_: &str| Vec::new()).with_body(body.as_bytes());
         canonical(&view).map(|bytes| bytes.map(|bytes| String::from_utf8(bytes).unwrap()))
     }
 
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_utf_8_is_refused() {
-        let view = RequestView::new("POST", "/", None, |_: &str| Vec::new()).with_body(b"{\"a\":\"\xff\"}");
+        let view = RequestView::new("POST", "/", None, &|_: &str| Vec::new()).with_body(b"{\"a\":\"\xff\"}");
         assert!(canonical(&view).is_err());
     }
 

@@ -1,5 +1,7 @@
 //! A device's answer, given to the backend itself (PROTOCOL 9.4).
 
+mod totp;
+
 use async_trait::async_trait;
 use bloonio_wire::callback::ResponseData;
 use bloonio_wire::challenge::CustomType;
@@ -23,6 +25,7 @@ struct Submission {
     approved: bool,
     custom_type: CustomType,
     selected_number: Option<i64>,
+    totp_code: Option<String>,
     response_token: Option<String>,
     device_id: Option<String>,
     decided_at: Option<i64>,
@@ -87,9 +90,17 @@ impl SudoEngine {
         if !self.suffices(&proof, submission.approved) {
             return Ok(Reply::error(ErrorCode::InvalidDeviceSignature));
         }
-        let response = ResponseData { selected_number: submission.selected_number, ..ResponseData::default() };
+        let mut response = ResponseData { selected_number: submission.selected_number, ..ResponseData::default() };
+        if let (CustomType::Totp, true, Some(code)) =
+            (instruction.custom_type, submission.approved, &submission.totp_code)
+        {
+            match self.check_code(&instruction, code).await? {
+                Ok(()) => response.totp_verified = Some(true),
+                Err(reply) => return Ok(reply),
+            }
+        }
         let approved = counts_as_approved(&instruction, submission.approved, &response);
-        let wrong_number = submission.approved && !approved;
+        let wrong_number = submission.approved && !approved && instruction.custom_type == CustomType::GoldenNumber;
         let device_id = if let Proof::Device(device_id) = proof { Some(device_id) } else { None };
         let verdict = Verdict { approved, wrong_number, device_id, webhook_id: None };
         Ok(match self.record(&instruction, &verdict).await? {
@@ -120,6 +131,10 @@ impl SudoEngine {
     }
 }
 
+fn is_code(text: &str) -> bool {
+    text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl Submission {
     fn read(body: &Value) -> Result<Self, Vec<FieldProblem>> {
         let mut reader = Reader::object(body);
@@ -128,7 +143,7 @@ impl Submission {
         let custom_type = reader.parsed("custom_type");
         let selected_number = reader.optional_integer("selected_number", i64::MIN..=i64::MAX);
         let response_token = reader.optional_text("response_token", 0..=512);
-        reader.optional_text("totp_code", 1..=16);
+        let totp_code = reader.optional_text("totp_code", 1..=16);
         let signature = reader.optional_text("signature", 1..=512);
         let device_id = reader.optional_text("device_id", 1..=64);
         let decided_at = reader.optional_integer("decided_at", 0..=i64::MAX);
@@ -142,6 +157,7 @@ impl Submission {
             approved: approved.ok_or_else(missing)?,
             custom_type: custom_type.ok_or_else(missing)?,
             selected_number,
+            totp_code,
             response_token,
             device_id,
             decided_at,
@@ -170,8 +186,8 @@ impl Submission {
             CustomType::GoldenNumber if self.approved && self.selected_number.is_none() => {
                 Some(FieldProblem::new("selected_number", "is required"))
             }
-            CustomType::Totp if self.approved => {
-                Some(FieldProblem::new("totp_code", "is checked by the relay: answer there"))
+            CustomType::Totp if self.approved && self.totp_code.as_deref().is_none_or(|code| !is_code(code)) => {
+                Some(FieldProblem::new("totp_code", "must be six digits"))
             }
             _ => None,
         }

@@ -79,6 +79,8 @@ async fn the_application_reaches_the_relay_through_the_engine() {
         title: "New sign-in".into(),
         body: "From a new place.".into(),
         kind: bloonio_sudo::AlertKind::SignIn,
+        notification_id: None,
+        ttl_seconds: None,
     };
     let relay: &dyn RelayClient = stage.engine.relay();
     relay.send_security_alert(&alert).await.unwrap();

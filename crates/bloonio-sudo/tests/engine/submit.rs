@@ -1,6 +1,6 @@
 //! A device's answer, straight to the backend (PROTOCOL 9.4).
 
-use crate::support::{Call, Heard, Stage, transfer};
+use crate::support::{Call, Heard, Mood, PAIRING, RIGHT_CODE, Stage, transfer};
 use bloonio_sudo::instruction::InstructionStatus;
 use bloonio_sudo::{CustomType, ErrorCode, MountedRoute};
 use rstest::rstest;
@@ -104,14 +104,85 @@ async fn a_wrong_number_is_recorded_as_a_denial(#[case] right: bool) {
     assert_eq!(stage.status(key).await, expected);
 }
 
-#[tokio::test]
-async fn codes_are_not_for_this_route() {
+/// A prompt that asks for a code, on a stage that knows Jane's phone.
+async fn asked_for_code(pairings: &[&str]) -> (Stage, String) {
     let stage = Stage::new();
+    for (n, pairing) in pairings.iter().enumerate() {
+        let body = json!({
+            "user_socket_hash": "jane-0001", "backend_user_id": "7", "relay_user_linked_id": pairing,
+            "device_id": format!("{n:024}"),
+        });
+        stage.callback(&body.to_string(), Some("pairing-completed"), |_| {}).await.assert(200);
+    }
     let key = stage.key(&transfer().with_custom_type(CustomType::Totp), &Call::transfer()).await;
-    let mut body = answer(&stage, &key, true);
-    body["totp_code"] = json!("123456");
-    submit(&stage, &body).await.assert_error(ErrorCode::ValidationFailed);
+    (stage, key)
+}
+
+async fn submit_code(stage: &Stage, key: &str, code: Value) -> Heard {
+    let mut body = answer(stage, key, true);
+    body["totp_code"] = code;
+    submit(stage, &body).await
+}
+
+#[rstest]
+#[case::one_pairing(&[PAIRING])]
+#[case::an_older_pairing_beside_it(&["000000000000000000000000", PAIRING])]
+#[tokio::test]
+async fn the_relay_says_whether_a_code_is_right(#[case] pairings: &[&str]) {
+    let (stage, key) = asked_for_code(pairings).await;
+    submit_code(&stage, &key, json!(RIGHT_CODE)).await.assert(200);
+    assert_eq!(stage.status(&key).await, InstructionStatus::Validated);
+}
+
+#[tokio::test]
+async fn two_wrong_codes_are_401_and_the_third_denies() {
+    let (stage, key) = asked_for_code(&[PAIRING]).await;
+    for _ in 0..2 {
+        submit_code(&stage, &key, json!("111111")).await.assert_error(ErrorCode::InvalidTotp);
+        assert_eq!(stage.status(&key).await, InstructionStatus::Pending);
+    }
+    submit_code(&stage, &key, json!("111111")).await.assert(200);
+    assert_eq!(stage.status(&key).await, InstructionStatus::Denied);
+    submit_code(&stage, &key, json!(RIGHT_CODE)).await.assert_error(ErrorCode::AlreadyDecided);
+    stage.relay.until(|relay| relay.cancelled().len() == 1).await;
+}
+
+#[rstest]
+#[case(json!("12345"))]
+#[case(json!("1234567"))]
+#[case(json!("12345a"))]
+#[case(Value::Null)]
+#[tokio::test]
+async fn what_is_no_code_is_422_and_counts_for_nothing(#[case] code: Value) {
+    let (stage, key) = asked_for_code(&[PAIRING]).await;
+    for _ in 0..4 {
+        let heard = submit_code(&stage, &key, code.clone()).await;
+        heard.assert_error(ErrorCode::ValidationFailed);
+        assert_eq!(heard.body["details"][0]["field"], "totp_code");
+    }
+    assert!(stage.relay.codes().is_empty());
+}
+
+#[tokio::test]
+async fn a_code_that_nobody_can_check_decides_nothing() {
+    let (stage, key) = asked_for_code(&[PAIRING]).await;
+    stage.relay.set(Mood::Away);
+    submit_code(&stage, &key, json!(RIGHT_CODE)).await.assert_error(ErrorCode::SudoRelayUnavailable);
+    stage.relay.set(Mood::Refuses(429, ErrorCode::RateLimited));
+    let later = submit_code(&stage, &key, json!(RIGHT_CODE)).await;
+    later.assert_error(ErrorCode::RateLimited);
+    assert_eq!(later.header("retry-after"), Some("7"));
     assert_eq!(stage.status(&key).await, InstructionStatus::Pending);
+    let (stage, key) = asked_for_code(&[]).await;
+    submit_code(&stage, &key, json!(RIGHT_CODE)).await.assert_error(ErrorCode::ValidationFailed);
+    assert_eq!(stage.status(&key).await, InstructionStatus::Pending);
+}
+
+#[tokio::test]
+async fn a_denial_needs_no_code() {
+    let (stage, key) = asked_for_code(&[PAIRING]).await;
+    submit(&stage, &answer(&stage, &key, false)).await.assert(200);
+    assert_eq!(stage.status(&key).await, InstructionStatus::Denied);
 }
 
 #[tokio::test]

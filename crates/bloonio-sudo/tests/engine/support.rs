@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bloonio_sudo::client::Outcome;
+use bloonio_sudo::client::{Outcome, RelayCall};
 use bloonio_sudo::instruction::{Claim, ConsumeRefusal, Ending, Instruction, InstructionStatus, Verdict};
+use bloonio_sudo::request::Headers;
 use bloonio_sudo::store::memory::MemoryStore;
 use bloonio_sudo::store::{
     Created, DecideOutcome, ExpireOutcome, InstructionStore, Limits, MissOutcome, NewInstruction, StoreError, Wakeups,
 };
 use bloonio_sudo::wire::challenge::{AuthChallenge, PushReceipt};
 use bloonio_sudo::wire::clock::ManualClock;
+use bloonio_sudo::wire::id::RelayUserLinkedId;
 use bloonio_sudo::wire::{header, sign, webhook};
 use bloonio_sudo::{
     Answer, Caller, Clock, Decision, ErrorCode, Grant, InstructionId, MountedRoute, PairingOffer, PreparePairing,
@@ -26,6 +28,10 @@ use tokio::sync::watch;
 pub const SECRET: &str = "sk_0000000000000000000000000000000000000000000000000000000000000000";
 pub const TENANT: &str = "tnt_0123456789abcdef0123456789abcdef";
 pub const OTHER_TENANT: &str = "tnt_fedcba9876543210fedcba9876543210";
+
+/// The pairing of the user whose codes the relay knows, and the code that is right.
+pub const PAIRING: &str = "76543210fedcba9876543210";
+pub const RIGHT_CODE: &str = "246810";
 
 /// How the relay answers the next prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +50,7 @@ struct Journal {
     alerts: Vec<SecurityAlert>,
     outcomes: Vec<Outcome>,
     asked_outcomes: usize,
+    codes: Vec<(RelayUserLinkedId, String)>,
 }
 
 /// A relay that notes down what it is told.
@@ -78,6 +85,10 @@ impl RecordingRelay {
 
     pub fn alerts(&self) -> Vec<SecurityAlert> {
         self.journal.lock().unwrap().alerts.clone()
+    }
+
+    pub fn codes(&self) -> Vec<(RelayUserLinkedId, String)> {
+        self.journal.lock().unwrap().codes.clone()
     }
 
     pub fn asked_outcomes(&self) -> usize {
@@ -163,6 +174,23 @@ impl RelayClient for RecordingRelay {
     async fn send_security_alert(&self, alert: &SecurityAlert) -> Result<PushReceipt, RelayError> {
         self.note(|journal| journal.alerts.push(alert.clone()));
         Ok(receipt("alert"))
+    }
+
+    async fn verify_totp(&self, user: &RelayUserLinkedId, code: &str) -> Result<bool, RelayError> {
+        self.note(|journal| journal.codes.push((user.clone(), code.to_owned())));
+        let code_is_right = code == RIGHT_CODE && user.as_str() == PAIRING;
+        let mood = *self.mood.borrow();
+        match mood {
+            Mood::Away => Err(RelayError::Unreachable("no connection")),
+            Mood::Refuses(status, code) => {
+                Err(RelayError::Rejected { status, code: Some(code), retry_after: Some(Duration::from_secs(7)) })
+            }
+            _ => Ok(code_is_right),
+        }
+    }
+
+    async fn call(&self, _call: &RelayCall) -> Result<Value, RelayError> {
+        Err(RelayError::Unreachable("nobody makes other calls in these tests"))
     }
 }
 
@@ -388,6 +416,13 @@ pub struct Call {
     pub body: Vec<u8>,
 }
 
+impl Headers for Call {
+    fn values(&self, name: &str) -> Vec<&[u8]> {
+        let named = self.headers.iter().filter(|(key, _)| key == name);
+        named.map(|(_, value)| value.as_slice()).collect()
+    }
+}
+
 impl Call {
     pub fn new(method: &str, path: &str) -> Self {
         Self {
@@ -447,18 +482,15 @@ impl Call {
     }
 
     pub fn view(&self) -> RequestView<'_> {
-        let values = |name: &str| {
-            let named = self.headers.iter().filter(|(key, _)| key == name);
-            named.map(|(_, value)| value.as_slice()).collect()
-        };
-        RequestView::new(&self.method, &self.path, self.query.as_deref(), values)
+        RequestView::new(&self.method, &self.path, self.query.as_deref(), self)
             .with_authority(self.authority.as_deref())
             .with_body(&self.body)
     }
 
     pub async fn decision(&self, engine: &SudoEngine, requirement: &SudoRequirement) -> Decision {
         let view = self.view();
-        match engine.route(&engine.demand(requirement.clone()), &view).await {
+        let demand = engine.demand(requirement.clone());
+        match demand.route(&view).await {
             Ok(Some(guarded)) => guarded.check(&view).await,
             Ok(None) => panic!("it is protected"),
             Err(refusal) => Decision::Refuse(refusal),

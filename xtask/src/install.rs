@@ -1,0 +1,63 @@
+//! The programs that tests start and cargo does not build: installed where they are missing and this may be done.
+
+use std::path::Path;
+use std::process::Command;
+
+/// A program, and the Debian package that has it.
+struct Program {
+    name: &'static str,
+    package: &'static str,
+    wanted_by: &'static str,
+}
+
+const PROGRAMS: &[Program] = &[
+    Program { name: "chromium", package: "chromium", wanted_by: "the browser tests" },
+    Program { name: "chromedriver", package: "chromium-driver", wanted_by: "the browser tests" },
+];
+
+/// Installs what is missing by apt as root, and says what to install elsewhere; the tests that want it then fail.
+pub fn missing_programs() {
+    let missing: Vec<_> = PROGRAMS.iter().filter(|program| !is_there(program.name)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let packages: Vec<_> = missing.iter().map(|program| program.package).collect();
+    if is_root()
+        && apt(&["update", "-q"])
+        && apt(&[&["install", "-yq", "--no-install-recommends"], &packages[..]].concat())
+    {
+        return;
+    }
+    for program in missing {
+        eprintln!("{} is missing: {} need Debian's package {}", program.name, program.wanted_by, program.package);
+    }
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|id| id.stdout.trim_ascii() == b"0") && Path::new("/usr/bin/apt-get").is_file()
+}
+
+fn apt(arguments: &[&str]) -> bool {
+    eprintln!("==> apt-get {}", arguments.join(" "));
+    let mut command = Command::new("apt-get");
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_by_its_name_on_the_path() {
+        assert!(is_there("sh"));
+        assert!(!is_there("no-program-has-this-name"));
+        assert!(!is_there(""), "a folder is no program");
+    }
+}
