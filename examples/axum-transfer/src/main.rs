@@ -36,7 +36,7 @@ fn address(text: &str) -> Result<SocketAddr, AddrParseError> {
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     process::start_log();
-    let auth = BloonioAuth::from_env(sign_in::identify).context("the step-up approval cannot start")?;
+    let auth = BloonioAuth::from_env(sign_in::identify).await.context("the step-up approval cannot start")?;
     let listener = tokio::net::TcpListener::bind(options.app_listen)
         .await
         .with_context(|| format!("APP_LISTEN: cannot listen on {}", options.app_listen))?;

@@ -18,6 +18,7 @@ use fred::types::config::{
 use super::script::Scripts;
 use super::wakeup;
 use super::{RedisStore, attention, eviction};
+use crate::settings::is_redis_address;
 
 /// No command takes longer: Redis is away then, and its request refused.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,9 +30,6 @@ const SHORTEST_PAUSE_MS: u32 = 50;
 const LONGEST_PAUSE_MS: u32 = 1_000;
 /// So many messages may wait to be passed on; more, and everybody is woken.
 const MESSAGES: usize = 4_096;
-
-/// What the address may begin with.
-const SCHEMES: [&str; 6] = ["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
 
 /// Why Redis cannot be used. No message holds the address or the password.
 #[derive(Debug, thiserror::Error)]
@@ -110,11 +108,6 @@ impl RedisOptions {
     }
 }
 
-/// Whether `url` looks like an address of Redis.
-pub(crate) fn is_address(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| SCHEMES.contains(&url.scheme()) && url.has_host())
-}
-
 impl RedisStore {
     /// Connects, with two connections (in a cluster, one to each primary and one for messages).
     ///
@@ -132,7 +125,7 @@ impl RedisStore {
     /// # Errors
     /// [`ConnectError`]: also where a server may evict records, see [`RedisOptions::insecure_allow_eviction`].
     pub async fn connect(url: &Secret, options: RedisOptions) -> Result<Self, ConnectError> {
-        if !is_address(url.expose()) {
+        if !is_redis_address(url.expose()) {
             return Err(ConnectError::Address);
         }
         let config = Config::from_url(url.expose()).map_err(|_| ConnectError::Address)?;
