@@ -12,6 +12,7 @@ pub mod handset;
 pub mod operator;
 pub mod phone;
 pub mod receiver;
+pub mod redis;
 pub mod relay;
 pub mod stage;
 pub mod tenant;

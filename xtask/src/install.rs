@@ -13,6 +13,8 @@ struct Program {
 const PROGRAMS: &[Program] = &[
     Program { name: "chromium", package: "chromium", wanted_by: "the browser tests" },
     Program { name: "chromedriver", package: "chromium-driver", wanted_by: "the browser tests" },
+    Program { name: "redis-cli", package: "redis-tools", wanted_by: "the tests of the Redis store" },
+    Program { name: "redis-server", package: "redis-server", wanted_by: "the tests of the Redis store" },
 ];
 
 /// Installs what is missing by apt as root, and says what to install elsewhere; the tests that want it then fail.

@@ -43,10 +43,10 @@ impl BloonioAuth {
     ///
     /// # Errors
     /// [`BuildError`] naming the variable that is missing or wrong.
-    pub fn from_env(
+    pub async fn from_env(
         identify: impl Fn(&RequestView<'_>) -> Option<Caller> + Send + Sync + 'static,
     ) -> Result<Self, BuildError> {
-        SudoEngine::from_env(identify).map(Self::from)
+        SudoEngine::from_env(identify).await.map(Self::from)
     }
 
     /// A layer that demands an approval of every request that passes it: for one method, a route, or a whole router.

@@ -121,7 +121,7 @@ impl SudoEngine {
 
     fn settings_findings(&self) -> Vec<Finding> {
         let settings = self.settings();
-        let in_memory = settings.state_backend == StateBackend::Memory;
+        let in_memory = matches!(settings.state_backend, StateBackend::Memory);
         let mut findings = Vec::new();
         if in_memory && !self.inner.own_store && settings.replicas > 1 {
             findings.push(Finding::MemoryStoreWithReplicas { replicas: settings.replicas });

@@ -43,6 +43,7 @@ pub(crate) use event::{Event, EventRefusal, counts_as_approved};
 pub use guard::Guarded;
 pub use run::Run;
 pub(crate) use signature::{Proof, Signed};
+pub(crate) use wait::left_of;
 
 type PairingHook = Box<dyn Fn(PairingEvent) + Send + Sync>;
 
@@ -86,14 +87,14 @@ impl SudoEngine {
         SudoEngineBuilder::new(settings)
     }
 
-    /// An engine with the settings of the environment (`BLOONIO_RELAY_…`) and this identity closure.
+    /// An engine with the settings of the environment (`BLOONIO_RELAY_…`) and this identity closure, its store connected.
     ///
     /// # Errors
-    /// [`BuildError`] naming the variable that is missing or wrong.
-    pub fn from_env(
+    /// [`BuildError`] naming the variable that is missing or wrong, or what is wrong with the store.
+    pub async fn from_env(
         identify: impl Fn(&RequestView<'_>) -> Option<Caller> + Send + Sync + 'static,
     ) -> Result<Self, BuildError> {
-        Self::builder(RelaySettings::from_env()?).with_identity(identify).build()
+        Self::builder(RelaySettings::from_env()?).with_identity(identify).connect().await
     }
 
     /// What was configured.

@@ -18,6 +18,13 @@ pub enum BuildError {
     /// Neither a store was given nor one built in.
     #[error("no instruction store was given, and this build has none")]
     NoStore,
+    /// The settings name a store that must be connected first.
+    #[error("the settings keep instructions in redis: `connect` the engine, or give it a store")]
+    NotConnected,
+    /// Redis cannot be used.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] crate::store::redis::ConnectError),
     /// Neither a relay client was given nor one built in.
     #[error("no relay client was given, and this build has none")]
     NoRelay,

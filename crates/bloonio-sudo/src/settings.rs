@@ -10,16 +10,34 @@ use url::Url;
 
 pub use environment::ConfigError;
 pub(crate) use environment::is_loopback;
+#[cfg(feature = "redis")]
+pub(crate) use environment::is_redis_address;
 
 /// How long a blocking request waits where nothing else was said.
 const LONGEST_UNASKED_BLOCK: Duration = Duration::from_secs(60);
 
 /// Where instructions are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum StateBackend {
     /// In this process: one process only, and nothing survives it.
     Memory,
+    /// In Redis.
+    Redis {
+        /// Its address, with user and password (see `RedisStore::connect`).
+        url: Secret,
+        /// Whether a server is accepted that may drop records when its memory runs out.
+        insecure_allow_eviction: bool,
+        /// How many replicas must have a consumption before a request runs on it.
+        required_replicas: u32,
+    },
+}
+
+impl StateBackend {
+    /// Redis at `url`, with everything else as it should be.
+    pub fn redis(url: impl Into<String>) -> Self {
+        Self::Redis { url: Secret::new(url), insecure_allow_eviction: false, required_replicas: 0 }
+    }
 }
 
 /// How a decision reaches this backend.
@@ -113,6 +131,13 @@ impl RelaySettings {
         Ok(self)
     }
 
+    /// Where instructions are kept.
+    #[must_use]
+    pub fn with_state_backend(mut self, backend: StateBackend) -> Self {
+        self.state_backend = backend;
+        self
+    }
+
     /// How decisions come back.
     #[must_use]
     pub fn with_outcome_delivery(mut self, delivery: OutcomeDelivery) -> Self {
@@ -157,8 +182,8 @@ impl RelaySettings {
     }
 
     /// The store that was asked for.
-    pub fn state_backend(&self) -> StateBackend {
-        self.state_backend
+    pub fn state_backend(&self) -> &StateBackend {
+        &self.state_backend
     }
 
     /// How large the body of a protected request may be, in bytes.

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "memory")]
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "store-suite")]
 pub mod suite;
 
@@ -214,7 +216,10 @@ pub enum ExpireOutcome {
 }
 
 /// Wakes a waiter when an instruction changes. It may also wake for nothing: look, then wait again.
-pub struct Wakeups(watch::Receiver<()>);
+pub struct Wakeups {
+    changes: watch::Receiver<()>,
+    look_again: Option<Duration>,
+}
 
 impl fmt::Debug for Wakeups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,14 +229,31 @@ impl fmt::Debug for Wakeups {
 
 impl Wakeups {
     /// Over a channel that the store sends on at each change.
-    pub fn new(receiver: watch::Receiver<()>) -> Self {
-        Self(receiver)
+    pub fn new(changes: watch::Receiver<()>) -> Self {
+        Self { changes, look_again: None }
     }
 
-    /// Waits for the next change after the last one seen; for ever once the store has forgotten the instruction.
+    /// Wakes this often, whatever happens: for stores whose messages can be lost.
+    #[must_use]
+    pub fn looking_again_every(mut self, interval: Duration) -> Self {
+        self.look_again = Some(interval);
+        self
+    }
+
+    /// Waits for the next change after the last one seen; for ever once the store has forgotten the instruction, unless it
+    /// is to look again.
     pub async fn next(&mut self) {
-        if self.0.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        let changed = async {
+            if self.changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        match self.look_again {
+            None => changed.await,
+            Some(interval) => {
+                // Changed or not: either way it is time to look.
+                let _ = tokio::time::timeout(interval, changed).await;
+            }
         }
     }
 }

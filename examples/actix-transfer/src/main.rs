@@ -38,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     process::start_log();
     // One engine and one ledger for all workers: the closure below runs once in each of them.
-    let auth = BloonioAuth::from_env(sign_in::identify).context("the step-up approval cannot start")?;
+    let auth = BloonioAuth::from_env(sign_in::identify).await.context("the step-up approval cannot start")?;
     let ledger = Data::new(Ledger::default());
     let protected = Protected::new(&auth);
     auth.doctor()?;

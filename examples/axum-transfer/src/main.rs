@@ -36,7 +36,7 @@ fn address(text: &str) -> Result<SocketAddr, AddrParseError> {
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     process::start_log();
-    let auth = BloonioAuth::from_env(sign_in::identify).context("the step-up approval cannot start")?;
+    let auth = BloonioAuth::from_env(sign_in::identify).await.context("the step-up approval cannot start")?;
     let app = app(auth.clone());
     auth.doctor()?;
     let listener = tokio::net::TcpListener::bind(options.app_listen)

@@ -39,7 +39,7 @@ fn address(text: &str) -> Result<SocketAddr, AddrParseError> {
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     process::start_log();
-    let auth = BloonioAuth::from_env(sign_in::identify).context("the step-up approval cannot start")?;
+    let auth = BloonioAuth::from_env(sign_in::identify).await.context("the step-up approval cannot start")?;
     let pool = ledger::open(&options.app_database)
         .await
         .with_context(|| format!("APP_DATABASE: cannot open {}", options.app_database.display()))?;

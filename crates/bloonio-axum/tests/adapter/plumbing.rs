@@ -74,6 +74,6 @@ async fn a_waiting_request_runs_with_its_body_when_the_phone_approves() {
 #[tokio::test]
 async fn from_env_names_what_is_missing() {
     // The variables are not set where tests run; setting them here would reach into other tests.
-    let error = BloonioAuth::from_env(|_| None).unwrap_err().to_string();
+    let error = BloonioAuth::from_env(|_| None).await.unwrap_err().to_string();
     assert!(error.starts_with("BLOONIO_RELAY_"), "{error}");
 }

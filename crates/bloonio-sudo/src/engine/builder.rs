@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::random::{Random, SystemRandom};
+use bloonio_wire::secret::Secret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,8 +20,10 @@ use crate::resolver::{Resolve, Resolver};
 use crate::route::pairing::PairingEvent;
 use crate::route::submit::DeviceCheck;
 use crate::route::waiters::Waiters;
-use crate::settings::RelaySettings;
+use crate::settings::{RelaySettings, StateBackend};
 use crate::store::InstructionStore;
+#[cfg(feature = "redis")]
+use crate::store::redis::{RedisOptions, RedisStore};
 
 /// An engine in the making. Begun by [`SudoEngine::builder`].
 pub struct SudoEngineBuilder {
@@ -182,10 +185,39 @@ impl SudoEngineBuilder {
         self
     }
 
-    /// The engine.
+    /// The engine, after its store was connected: the one that the settings name, unless another was given. Redis then keeps
+    /// the keys of devices too.
     ///
     /// # Errors
-    /// [`BuildError`].
+    /// [`BuildError`]; `BuildError::Redis` where the store cannot be reached, or must not be trusted.
+    pub async fn connect(self) -> Result<SudoEngine, BuildError> {
+        match self.settings.state_backend.clone() {
+            StateBackend::Redis { url, insecure_allow_eviction, required_replicas } if self.store.is_none() => {
+                self.over_redis(&url, insecure_allow_eviction, required_replicas).await?.build()
+            }
+            _ => self.build(),
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    async fn over_redis(mut self, url: &Secret, allow_eviction: bool, replicas: u32) -> Result<Self, BuildError> {
+        let options = RedisOptions::default().with_required_replicas(replicas);
+        let options = if allow_eviction { options.insecure_allow_eviction() } else { options };
+        let store = Arc::new(RedisStore::connect(url, options).await?);
+        self.device_keys.get_or_insert_with(|| Arc::clone(&store) as _);
+        self.store = Some(store);
+        Ok(self)
+    }
+
+    #[cfg(not(feature = "redis"))]
+    async fn over_redis(self, _url: &Secret, _allow_eviction: bool, _replicas: u32) -> Result<Self, BuildError> {
+        Err(BuildError::NoStore)
+    }
+
+    /// The engine, with the store that was given, or else the memory store.
+    ///
+    /// # Errors
+    /// [`BuildError`]; [`BuildError::NotConnected`] where the settings name Redis and no store was given.
     pub fn build(self) -> Result<SudoEngine, BuildError> {
         let identify = self.identify.ok_or(BuildError::NoIdentity)?;
         if let Some(name) = self.bound_headers.iter().find(|name| !is_header_name(name)) {
@@ -198,6 +230,9 @@ impl SudoEngineBuilder {
         };
         let store = match self.store {
             Some(store) => store,
+            None if !matches!(self.settings.state_backend, StateBackend::Memory) => {
+                return Err(BuildError::NotConnected);
+            }
             None => default_store(&self.clock)?,
         };
         let relay = match self.relay {

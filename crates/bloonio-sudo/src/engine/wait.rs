@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bloonio_wire::challenge::AuthChallenge;
+use bloonio_wire::clock::Timestamp;
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::id::InstructionId;
 use tokio::runtime::Handle;
@@ -51,6 +52,14 @@ impl Drop for Waiting {
         };
         self.engine.inner.tasks.spawn_on(ending, &self.runtime);
     }
+}
+
+/// The store's clock may be behind ours: so short a time at least lies between two questions.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// When time next changes an instruction. One millisecond more than its life: `good_until` is exclusive.
+pub(crate) fn left_of(instruction: &Instruction, now: Timestamp) -> Duration {
+    (instruction.good_until().since(now) + Duration::from_millis(1)).max(SHORTEST_PAUSE)
 }
 
 impl SudoEngine {
@@ -121,8 +130,7 @@ impl SudoEngine {
         loop {
             match self.inner.store.get(tenant, id).await? {
                 Some(instruction) if instruction.status == InstructionStatus::Pending => {
-                    // One millisecond more: `good_until` is exclusive.
-                    let left = instruction.good_until().since(self.inner.clock.now()) + Duration::from_millis(1);
+                    let left = left_of(&instruction, self.inner.clock.now());
                     // Out of time or woken: either way the store is asked what holds.
                     let _ = tokio::time::timeout(left, wakeups.next()).await;
                 }

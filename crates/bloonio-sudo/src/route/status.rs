@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::invalid;
 use super::waiters::Place;
 use crate::decision::Refusal;
-use crate::engine::SudoEngine;
+use crate::engine::{SudoEngine, left_of};
 use crate::identity::InitiatorHash;
 use crate::instruction::{Instruction, InstructionStatus};
 use crate::reply::{Answer, Reply};
@@ -113,7 +113,7 @@ impl Feed {
                 self.shown = Some(instruction.status);
                 return Some(Bytes::from(format!("event: status\ndata: {}\n\n", status_of(&instruction))));
             }
-            let left = instruction.good_until().since(self.engine.inner.clock.now()) + Duration::from_millis(1);
+            let left = left_of(&instruction, self.engine.inner.clock.now());
             tokio::select! {
                 woken = tokio::time::timeout(left.min(KEEP_ALIVE), self.wakeups.next()) => {
                     if woken.is_err() && left > KEEP_ALIVE {

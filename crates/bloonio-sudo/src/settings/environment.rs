@@ -9,7 +9,7 @@ use bloonio_wire::id::TenantId;
 use bloonio_wire::secret::Secret;
 use url::{Host, Url};
 
-use super::{OutcomeDelivery, RelaySettings};
+use super::{OutcomeDelivery, RelaySettings, StateBackend};
 
 const PREFIX: &str = "BLOONIO_RELAY_";
 
@@ -51,14 +51,11 @@ pub enum ConfigError {
         /// The rule.
         rule: &'static str,
     },
-    /// A store that this version does not have.
+    /// The state is to be kept in Redis, which is the default, and nobody says where that is.
     #[error(
-        "BLOONIO_RELAY_STATE_BACKEND is {value:?}, but Redis is not supported yet: set it to memory (one process, nothing survives a restart)"
+        "BLOONIO_RELAY_STATE_BACKEND_URL is not set: give the address of Redis, or set BLOONIO_RELAY_STATE_BACKEND to memory (one process, nothing survives a restart)"
     )]
-    NoRedisYet {
-        /// What was asked for; `redis` is also the default.
-        value: String,
-    },
+    NoRedisAddress,
 }
 
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -69,12 +66,11 @@ pub(super) fn read(lookup: Lookup<'_>) -> Result<RelaySettings, ConfigError> {
     let secret = secret(lookup)?;
     let base_url = value(lookup, "BASE_URL").ok_or_else(|| missing("BASE_URL"))?;
     let mut settings = RelaySettings::new(&base_url, tenant_id, secret)?;
-    match value(lookup, "STATE_BACKEND").as_deref() {
-        Some("memory") => {}
-        None => return Err(ConfigError::NoRedisYet { value: "redis".into() }),
-        Some("redis") => return Err(ConfigError::NoRedisYet { value: "redis".into() }),
+    settings.state_backend = match value(lookup, "STATE_BACKEND").as_deref() {
+        Some("memory") => StateBackend::Memory,
+        None | Some("redis") => redis(lookup)?,
         Some(other) => return Err(invalid("STATE_BACKEND", other, "must be redis or memory")),
-    }
+    };
     if let Some(path) = parsed(lookup, "CALLBACK_PATH", callback_path)? {
         settings.callback_path = path;
     }
@@ -87,6 +83,34 @@ pub(super) fn read(lookup: Lookup<'_>) -> Result<RelaySettings, ConfigError> {
     numbers(lookup, &mut settings)?;
     reserved(lookup)?;
     Ok(settings)
+}
+
+fn redis(lookup: Lookup<'_>) -> Result<StateBackend, ConfigError> {
+    let url = value(lookup, "STATE_BACKEND_URL").ok_or(ConfigError::NoRedisAddress)?;
+    if !is_redis_address(&url) {
+        // It may hold a password, whatever it looks like.
+        let name = format!("{PREFIX}STATE_BACKEND_URL");
+        return Err(ConfigError::InvalidSecret { name, rule: REDIS_ADDRESS });
+    }
+    let insecure_allow_eviction = parsed(lookup, "STATE_ALLOW_EVICTION", boolean)?.unwrap_or(false);
+    let mut required = 0;
+    count(lookup, "STATE_REQUIRED_REPLICAS", 0..=16, &mut required)?;
+    let required_replicas = u32::try_from(required).unwrap_or(u32::MAX);
+    Ok(StateBackend::Redis { url: Secret::new(url), insecure_allow_eviction, required_replicas })
+}
+
+const REDIS_ADDRESS: &str = "must be redis://, redis-cluster:// or redis-sentinel:// (rediss… with TLS), then a host";
+const REDIS_SCHEMES: [&str; 6] =
+    ["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
+
+/// Whether `url` looks like an address of Redis.
+pub(crate) fn is_redis_address(url: &str) -> bool {
+    Url::parse(url)
+        .is_ok_and(|url| REDIS_SCHEMES.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()))
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
 }
 
 fn numbers(lookup: Lookup<'_>, settings: &mut RelaySettings) -> Result<(), ConfigError> {

@@ -1,7 +1,8 @@
 //! Configuration: every name of PROTOCOL 10, and what is said of a wrong value.
 
 use crate::support::{SECRET, TENANT};
-use bloonio_sudo::{ConfigError, RelaySettings};
+use bloonio_sudo::settings::StateBackend;
+use bloonio_sudo::{BuildError, ConfigError, RelaySettings, SudoEngine};
 use rstest::rstest;
 
 /// The environment that suffices, with some variables set otherwise.
@@ -38,11 +39,21 @@ fn a_missing_variable_is_named(#[case] name: &str) {
 #[rstest]
 #[case("")]
 #[case("redis")]
-fn redis_is_not_there_yet_and_memory_is_named(#[case] backend: &str) {
+fn redis_is_the_default_and_needs_an_address(#[case] backend: &str) {
     let error = read(&[("STATE_BACKEND", backend)]).unwrap_err().to_string();
-    for word in ["BLOONIO_RELAY_STATE_BACKEND", "Redis", "memory"] {
+    for word in ["BLOONIO_RELAY_STATE_BACKEND_URL", "Redis", "memory"] {
         assert!(error.contains(word), "{error}");
     }
+    let settings = read(&[("STATE_BACKEND", backend), ("STATE_BACKEND_URL", "redis://jane:hush@127.0.0.1")]).unwrap();
+    assert!(matches!(settings.state_backend(), StateBackend::Redis { required_replicas: 0, .. }));
+    assert!(!format!("{settings:?}").contains("hush"));
+}
+
+#[test]
+fn an_engine_over_redis_is_connected_not_built() {
+    let settings = read(&[("STATE_BACKEND", ""), ("STATE_BACKEND_URL", "redis://127.0.0.1")]).unwrap();
+    let built = SudoEngine::builder(settings).with_identity(|_| None).build();
+    assert!(matches!(built, Err(BuildError::NotConnected)), "{built:?}");
 }
 
 #[rstest]
@@ -55,6 +66,8 @@ fn redis_is_not_there_yet_and_memory_is_named(#[case] backend: &str) {
 #[case("BASE_URL", "https://relay.example/#x")]
 #[case("TENANT_ID", "tnt_1")]
 #[case("STATE_BACKEND", "postgres")]
+#[case("STATE_ALLOW_EVICTION", "perhaps")]
+#[case("STATE_REQUIRED_REPLICAS", "17")]
 #[case("CALLBACK_PATH", "api/callback")]
 #[case("CALLBACK_PATH", "/")]
 #[case("CALLBACK_PATH", "/api/{id}")]
@@ -76,17 +89,21 @@ fn redis_is_not_there_yet_and_memory_is_named(#[case] backend: &str) {
 #[case("PENDING_OP_TTL_SECONDS", "x")]
 #[case("GROUP_ACTION_TTL_SECONDS", "12960001")]
 fn a_wrong_value_is_named_and_shown(#[case] name: &str, #[case] value: &str) {
-    let error = read(&[(name, value)]).unwrap_err().to_string();
+    let redis = [("STATE_BACKEND", "redis"), ("STATE_BACKEND_URL", "redis://127.0.0.1")];
+    let error = read(&[&redis[..], &[(name, value)]].concat()).unwrap_err().to_string();
     assert!(error.contains(&format!("BLOONIO_RELAY_{name}")) && error.contains(value), "{error}");
 }
 
 #[rstest]
 #[case("TENANT_SECRET", "hush")]
+#[case("STATE_BACKEND_URL", "http://jane:hush@127.0.0.1")]
+#[case("STATE_BACKEND_URL", "jane:hush@127.0.0.1")]
+#[case("STATE_BACKEND_URL", "redis://")]
 #[case("PENDING_OP_KEY", "aHVzaA==")]
 #[case("BASE_URL", "https://jane:hush@relay.example")]
 #[case("BASE_URL", "jane:hush@relay.example")]
 fn a_wrong_secret_is_named_and_not_shown(#[case] name: &str, #[case] value: &str) {
-    let error = read(&[(name, value)]).unwrap_err();
+    let error = read(&[("STATE_BACKEND", ""), (name, value)]).unwrap_err();
     let shown = format!("{error} {error:?}");
     assert!(shown.contains(&format!("BLOONIO_RELAY_{name}")), "{shown}");
     assert!(!shown.contains("hush") && !shown.contains("aHVzaA"), "{shown}");

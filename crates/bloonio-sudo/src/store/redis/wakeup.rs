@@ -1,0 +1,140 @@
+//! Tells this process's waiters of changes, over one subscription.
+//!
+//! A message that is lost is never fatal: after each reconnection, and whenever messages came faster than they were read,
+//! everybody is woken; and each waiter looks again by himself every [`LOOK_AGAIN`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bloonio_wire::id::InstructionId;
+use fred::clients::SubscriberClient;
+use fred::interfaces::EventInterface;
+use fred::types::Message;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+
+use crate::store::Wakeups;
+
+/// How often a waiter looks, whatever it is told.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often a failed subscription is tried again.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(500);
+/// At first the map is tidied when it has so many entries.
+const TIDY_FROM: usize = 64;
+
+/// Who waits for what in this process.
+#[derive(Debug)]
+pub(super) struct Waiting(Mutex<Senders>);
+
+#[derive(Debug)]
+struct Senders {
+    by_id: HashMap<String, watch::Sender<()>>,
+    /// The map is tidied when it has grown to this: twice what was left the last time, so that the cost is spread evenly.
+    tidy_at: usize,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self(Mutex::new(Senders { by_id: HashMap::new(), tidy_at: TIDY_FROM }))
+    }
+}
+
+impl Waiting {
+    /// Wake-ups for the changes of an instruction from now on.
+    pub(super) fn enter(&self, id: &InstructionId) -> Wakeups {
+        let mut senders = self.lock();
+        if senders.by_id.len() >= senders.tidy_at {
+            senders.by_id.retain(|_, sender| sender.receiver_count() > 0);
+            senders.tidy_at = TIDY_FROM.max(2 * senders.by_id.len());
+        }
+        let sender = senders.by_id.entry(id.as_str().to_owned()).or_insert_with(|| watch::Sender::new(()));
+        Wakeups::new(sender.subscribe()).looking_again_every(LOOK_AGAIN)
+    }
+
+    fn wake(&self, id: &str) {
+        if let Some(sender) = self.lock().by_id.get(id) {
+            sender.send_replace(());
+        }
+    }
+
+    fn wake_all(&self) {
+        self.lock().by_id.values().for_each(|sender| {
+            sender.send_replace(());
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Senders> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Passes on what comes over the subscription, until the client is closed.
+pub(super) async fn listen(subscriber: SubscriberClient, waiting: Arc<Waiting>) {
+    let mut messages = subscriber.message_rx();
+    let mut reconnections = subscriber.reconnect_rx();
+    loop {
+        tokio::select! {
+            message = messages.recv() => match message {
+                Ok(message) => pass_on(&message, &waiting),
+                Err(RecvError::Lagged(_)) => waiting.wake_all(),
+                Err(RecvError::Closed) => return,
+            },
+            reconnected = reconnections.recv() => {
+                if matches!(reconnected, Err(RecvError::Closed)) {
+                    return;
+                }
+                subscribe_again(&subscriber, &mut reconnections).await;
+                waiting.wake_all();
+            }
+        }
+    }
+}
+
+fn pass_on(message: &Message, waiting: &Waiting) {
+    match message.value.as_str() {
+        Some(id) => waiting.wake(&id),
+        None => waiting.wake_all(),
+    }
+}
+
+/// Subscribes to the same again. Those who wait meanwhile look by themselves.
+async fn subscribe_again<T: Clone>(subscriber: &SubscriberClient, reconnections: &mut Receiver<T>) {
+    while let Err(error) = subscriber.resubscribe_all().await {
+        tracing::warn!(%error, "the subscription to changes could not be renewed");
+        // At the next reconnection, or soon.
+        let _ = tokio::time::timeout(SUBSCRIBE_AGAIN, reconnections.recv()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_is_woken_by_its_own_change_by_any_gap_and_by_itself() {
+        let waiting = Waiting::default();
+        let id = InstructionId::parse("instruction-1").unwrap();
+        let mut wakeups = waiting.enter(&id);
+        for wake in [&|| waiting.wake("instruction-1"), &|| waiting.wake_all(), &|| {}] as [&dyn Fn(); 3] {
+            wake();
+            wakeups.next().await;
+        }
+        waiting.wake("instruction-2");
+        assert!(tokio::time::timeout(LOOK_AGAIN / 2, wakeups.next()).await.is_err(), "another's change");
+    }
+
+    #[test]
+    fn those_who_have_gone_take_no_room() {
+        let waiting = Waiting::default();
+        let id = |n: usize| InstructionId::parse(format!("instruction-{n}")).unwrap();
+        let stays = waiting.enter(&id(0));
+        for n in 1..10_000 {
+            drop(waiting.enter(&id(n)));
+        }
+        assert!(waiting.lock().by_id.len() <= TIDY_FROM, "{}", waiting.lock().by_id.len());
+        assert!(waiting.lock().by_id.contains_key("instruction-0"));
+        drop(stays);
+    }
+}

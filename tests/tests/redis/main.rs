@@ -1,0 +1,4 @@
+//! The Redis store against real servers: one, a cluster, and such that fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod suite;
