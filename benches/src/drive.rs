@@ -71,7 +71,7 @@ async fn on_the_axum(
     }
     for n in 0..executed {
         let key = match scene {
-            Scene::Recall => Some(keys[n].as_str()),
+            Scene::Recall => keys.get(n).map(String::as_str),
             Scene::Refusal => Some(NO_KEY),
             _ => None,
         };
@@ -105,7 +105,7 @@ async fn on_the_actix(
     }
     for n in 0..executed {
         let key = match scene {
-            Scene::Recall => Some(keys[n].as_str()),
+            Scene::Recall => keys.get(n).map(String::as_str),
             Scene::Refusal => Some(NO_KEY),
             _ => None,
         };
