@@ -26,4 +26,6 @@ mod documents {
     struct GuideAxum;
     #[doc = include_str!("../../docs/src/guide-actix.md")]
     struct GuideActix;
+    #[doc = include_str!("../../docs/src/relay-client.md")]
+    struct RelayClient;
 }

@@ -11,7 +11,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpServer, rt};
 use anyhow::Context;
-use bloonio_actix::BloonioAuth;
+use bloonio_actix::{BloonioAuth, SudoMiddleware};
 use clap::Parser;
 use example_bank::ledger::Ledger;
 use example_bank::{page, process, protection, sign_in};
@@ -40,8 +40,10 @@ async fn main() -> anyhow::Result<()> {
     // One engine and one ledger for all workers: the closure below runs once in each of them.
     let auth = BloonioAuth::from_env(sign_in::identify).await.context("the step-up approval cannot start")?;
     let ledger = Data::new(Ledger::default());
+    let protected = Protected::new(&auth);
+    auth.doctor()?;
     let app_auth = auth.clone();
-    let server = HttpServer::new(move || App::new().configure(app(&app_auth, &ledger)))
+    let server = HttpServer::new(move || App::new().configure(app(&app_auth, &protected, &ledger)))
         // A client that goes away stops waiting for its approval.
         .h1_allow_half_closed(false)
         .disable_signals()
@@ -61,8 +63,28 @@ async fn main() -> anyhow::Result<()> {
     Ok(server.await?)
 }
 
-fn app(auth: &BloonioAuth, ledger: &Data<Ledger>) -> impl FnOnce(&mut ServiceConfig) {
-    let (auth, ledger) = (auth.clone(), ledger.clone());
+/// What stands in front of the protected routes: made once, so that the doctor sees it, and cloned into every worker.
+#[derive(Clone)]
+struct Protected {
+    transfer: SudoMiddleware,
+    payout: SudoMiddleware,
+    password: SudoMiddleware,
+    pair: SudoMiddleware,
+}
+
+impl Protected {
+    fn new(auth: &BloonioAuth) -> Self {
+        Self {
+            transfer: auth.sudo_required(protection::transfer()),
+            payout: auth.sudo_required(protection::payout()),
+            password: auth.sudo_required(protection::password()),
+            pair: auth.sudo_required(protection::pair()),
+        }
+    }
+}
+
+fn app(auth: &BloonioAuth, protected: &Protected, ledger: &Data<Ledger>) -> impl FnOnce(&mut ServiceConfig) {
+    let (auth, protected, ledger) = (auth.clone(), protected.clone(), ledger.clone());
     move |config| {
         let read = || web::route().guard(Any(Get()).or(Head()));
         let transfer = web::resource("/transfer/execute").route(web::post().to(bank::transfer));
@@ -70,10 +92,10 @@ fn app(auth: &BloonioAuth, ledger: &Data<Ledger>) -> impl FnOnce(&mut ServiceCon
         let password = web::resource("/password/change").route(web::post().to(bank::change_password));
         let pair = web::resource("/pair").route(read().to(bank::pair));
         let signed_in = web::scope("")
-            .service(transfer.wrap(auth.sudo_required(protection::transfer())))
-            .service(payout.wrap(auth.sudo_required(protection::payout())))
-            .service(password.wrap(auth.sudo_required(protection::password())))
-            .service(pair.wrap(auth.sudo_required(protection::pair())))
+            .service(transfer.wrap(protected.transfer))
+            .service(payout.wrap(protected.payout))
+            .service(password.wrap(protected.password))
+            .service(pair.wrap(protected.pair))
             .service(web::resource("/ledger").route(read().to(bank::ledger)))
             .wrap(from_fn(bank::sign_in));
         for asset in &page::ASSETS {

@@ -37,11 +37,13 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     process::start_log();
     let auth = BloonioAuth::from_env(sign_in::identify).await.context("the step-up approval cannot start")?;
+    let app = app(auth.clone());
+    auth.doctor()?;
     let listener = tokio::net::TcpListener::bind(options.app_listen)
         .await
         .with_context(|| format!("APP_LISTEN: cannot listen on {}", options.app_listen))?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app(auth.clone())).with_graceful_shutdown(stop(auth)).await?;
+    axum::serve(listener, app).with_graceful_shutdown(stop(auth)).await?;
     Ok(())
 }
 

@@ -1,13 +1,23 @@
 //! Which routes need an approval, and what the phone shows. The texts come from the request itself.
 
-use bloonio_sudo::{CustomType, DataType, SudoRequirement};
+use bloonio_sudo::{CustomType, DataType, FieldError, RequestView, SudoRequirement};
+use serde_json::Value;
 
 fn money(action: &str, title: &str) -> SudoRequirement {
     SudoRequirement::new(action)
         .with_title(title)
         .with_description("Money leaves your account.")
-        .with_json_field("amount", "Amount", DataType::CurrencyUsd, "/amount")
-        .with_json_field("recipient", "Recipient", DataType::PartyName, "/recipient")
+        .with_field("amount", "Amount", DataType::CurrencyUsd, |view| text(view, "amount"))
+        .with_field("recipient", "Recipient", DataType::PartyName, |view| text(view, "recipient"))
+}
+
+/// A member of the body that the handlers take as text and as nothing else: what they would refuse nobody is asked about.
+fn text(view: &RequestView<'_>, name: &str) -> Result<String, FieldError> {
+    match &view.json()?[name] {
+        Value::String(text) => Ok(text.clone()),
+        Value::Null => Err(FieldError::invalid("is required")),
+        _ => Err(FieldError::invalid("must be text")),
+    }
 }
 
 /// A transfer: refused first, repeated with the key after the approval.

@@ -8,6 +8,7 @@ mod client;
 mod codes;
 mod key;
 mod method;
+mod modes;
 mod mounted;
 mod server;
 // The engine's own cast: recording relay, manual clock, fragile store.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bloonio_sudo::{CustomType, DataType, ErrorCode, FieldError, RelaySettings, SudoRequirement};
+use bloonio_sudo::resolver::Resolved;
+use bloonio_sudo::{CustomType, DataType, ErrorCode, FieldError, RelaySettings, RequestView, SudoRequirement};
 use bloonio_tests::bank::Framework;
 use serde_json::{Value, json};
 
@@ -25,12 +26,29 @@ fn protected() -> Vec<(&'static str, SudoRequirement)> {
         ("/failing", transfer().with_field("x", "X", DataType::RawText, |_| Err(FieldError::application("disk full")))),
         ("/nobody", transfer().with_user(|_| None)),
         ("/misconfigured", new("")),
+        ("/canonical", transfer().with_canonical_json()),
+        ("/released", transfer().may_run_again_after_server_error()),
+        ("/forgetful", transfer().with_consume_in_transaction()),
     ]
+}
+
+/// What the resolver says of a path below `/resolved`.
+async fn resolve(view: &RequestView<'_>) -> Resolved {
+    match view.path() {
+        "/resolved/open" => Ok(None),
+        "/resolved/broken" => Err("the table of sensitive routes is away".into()),
+        _ => Ok(Some(transfer())),
+    }
 }
 
 /// Protected where the body has more than ten bytes; its handler takes either.
 fn partly_protected() -> SudoRequirement {
     SudoRequirement::new("transfer_funds").with_condition(|view| view.body().len() > 10)
+}
+
+/// The status that a client asks the handler to answer with.
+fn wanted_status(asked: Option<&str>) -> u16 {
+    asked.and_then(|status| status.parse().ok()).unwrap_or(200)
 }
 
 fn answer(runs: &AtomicUsize, method: &str, target: &str, body: &[u8], approved_by: Option<&str>) -> Value {
@@ -58,7 +76,11 @@ impl Server {
     }
 
     pub async fn with(framework: Framework, settings: RelaySettings) -> Self {
-        Self::over(framework, Stage::with(settings, |builder| builder.with_identity(crate::support::identify))).await
+        Self::over(
+            framework,
+            Stage::with(settings, |builder| builder.with_identity(crate::support::identify).sudo_resolver(resolve)),
+        )
+        .await
     }
 
     pub async fn over(framework: Framework, stage: Stage) -> Self {
@@ -107,7 +129,7 @@ mod on_axum {
     use axum::Router;
     use axum::body::Bytes;
     use axum::extract::{OriginalUri, State};
-    use axum::http::Method;
+    use axum::http::{HeaderMap, Method, StatusCode};
     use axum::middleware::map_response;
     use axum::response::Response;
     use axum::routing::{any, post};
@@ -115,9 +137,18 @@ mod on_axum {
 
     type Runs = State<Arc<AtomicUsize>>;
 
-    async fn execute(runs: Runs, Sudo(grant): Sudo, method: Method, uri: OriginalUri, body: Bytes) -> Json<Value> {
+    async fn execute(
+        runs: Runs,
+        Sudo(grant): Sudo,
+        method: Method,
+        uri: OriginalUri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> (StatusCode, Json<Value>) {
+        let status = wanted_status(headers.get("x-answer").and_then(|value| value.to_str().ok()));
         let approved_by = Some(grant.approved_by().as_str());
-        Json(answer(&runs, method.as_str(), &uri.to_string(), &body, approved_by))
+        let answer = answer(&runs, method.as_str(), &uri.to_string(), &body, approved_by);
+        (StatusCode::from_u16(status).unwrap(), Json(answer))
     }
 
     async fn either(runs: Runs, sudo: MaybeSudo, method: Method, uri: OriginalUri, body: Bytes) -> Json<Value> {
@@ -136,6 +167,7 @@ mod on_axum {
     fn app(auth: &BloonioAuth, runs: &Arc<AtomicUsize>) -> Router {
         let mut router = Router::new()
             .route("/partly", any(either).layer(auth.sudo_required(partly_protected())))
+            .route("/resolved/{*rest}", any(either).layer(auth.sudo_resolved()))
             .route("/post-only", post(execute).layer(auth.sudo_required(transfer())))
             .route("/bare", any(execute))
             .route("/bare-either", any(either));
@@ -161,16 +193,19 @@ mod on_axum {
 mod on_actix {
     use super::*;
     use actix_web::dev::Service;
+    use actix_web::http::StatusCode;
     use actix_web::http::header::{HeaderName, HeaderValue};
     use actix_web::web::{self, Bytes, Data, Json, PayloadConfig, ServiceConfig};
-    use actix_web::{App, HttpRequest, HttpServer, rt};
+    use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt};
     use bloonio_actix::{BloonioAuth, MaybeSudo, Sudo};
 
     type Runs = Data<AtomicUsize>;
 
-    async fn execute(runs: Runs, Sudo(grant): Sudo, request: HttpRequest, body: Bytes) -> Json<Value> {
+    async fn execute(runs: Runs, Sudo(grant): Sudo, request: HttpRequest, body: Bytes) -> HttpResponse {
         let (method, uri) = (request.method().as_str(), request.uri().to_string());
-        Json(answer(&runs, method, &uri, &body, Some(grant.approved_by().as_str())))
+        let status = wanted_status(request.headers().get("x-answer").and_then(|value| value.to_str().ok()));
+        let answer = answer(&runs, method, &uri, &body, Some(grant.approved_by().as_str()));
+        HttpResponse::build(StatusCode::from_u16(status).unwrap()).json(answer)
     }
 
     async fn either(runs: Runs, sudo: MaybeSudo, request: HttpRequest, body: Bytes) -> Json<Value> {
@@ -182,6 +217,7 @@ mod on_actix {
         config.app_data(runs.clone()).app_data(PayloadConfig::new(1 << 20)).service(auth.routes());
         let partly = web::resource("/partly").to(either).wrap(auth.sudo_required(partly_protected()));
         let post_only = web::resource("/post-only").route(web::post().to(execute));
+        config.service(web::resource("/resolved/{rest:.*}").to(either).wrap(auth.sudo_resolved()));
         config.service(partly).service(post_only.wrap(auth.sudo_required(transfer())));
         config.route("/bare", web::to(execute)).route("/bare-either", web::to(either));
         for (prefix, requirement) in protected() {

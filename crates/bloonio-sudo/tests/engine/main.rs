@@ -11,7 +11,6 @@ mod doctor;
 mod fingerprint;
 mod flow;
 mod golden;
-mod http_client;
 mod poll;
 mod resolver;
 mod settings;
