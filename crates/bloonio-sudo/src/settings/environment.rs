@@ -105,7 +105,8 @@ const REDIS_SCHEMES: [&str; 6] =
 
 /// Whether `url` looks like an address of Redis.
 pub(crate) fn is_redis_address(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| REDIS_SCHEMES.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()))
+    Url::parse(url)
+        .is_ok_and(|url| REDIS_SCHEMES.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()))
 }
 
 fn boolean(text: &str) -> Result<bool, String> {
