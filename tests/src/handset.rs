@@ -12,6 +12,8 @@ pub struct Handset {
     session: String,
     /// As the relay named it.
     pub device_id: String,
+    /// The answer to its registration.
+    pub registration: Value,
     http: reqwest::Client,
 }
 
@@ -32,7 +34,7 @@ impl Handset {
         assert_eq!(answer.status, 201, "{answer:?}");
         let session = answer.data()["device_session_token"].as_str().expect("a session").to_owned();
         let device_id = answer.data()["pairing"]["device_id"].as_str().expect("an id").to_owned();
-        Self { base, session, device_id, http }
+        Self { base, session, device_id, registration: answer.data().clone(), http }
     }
 
     /// GET under /api/v1.

@@ -6,6 +6,7 @@
 
 pub mod bank;
 pub mod browser;
+pub mod codes;
 pub mod fcm;
 pub mod handset;
 pub mod operator;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bloonio_wire::challenge::{Alert, Challenge, DeviceResponse};
 use bloonio_wire::decision::DeviceSigningKey;
-use bloonio_wire::device::{DeviceStatus, PairingInfo, Platform, RegisterDevice};
+use bloonio_wire::device::{DeviceStatus, PairingInfo, Platform, RegisterDevice, TotpSeed};
 use bloonio_wire::id::{DeviceId, InstructionId};
 use bloonio_wire::secret::Secret;
 use reqwest::Method;
@@ -123,6 +123,9 @@ pub struct Registered {
     pub pairing: PairingInfo,
     /// Whether an existing device must confirm this one first.
     pub status: DeviceStatus,
+    /// The address of the pairing's seed for one-time codes ([`crate::totp`]), if this device is the one to keep it. It is
+    /// never shown again.
+    pub otpauth_uri: Option<Secret>,
 }
 
 /// A relay, as somebody without a pairing sees it. Cheap to clone.
@@ -147,7 +150,8 @@ impl Relay {
     pub async fn register(&self, proof: &Secret, device: &RegisterDevice) -> Result<Registered, ClientError> {
         let body: RegisteredBody = self.http.post("/device/register-token", proof, device).await?;
         let status = body.device_status.unwrap_or(DeviceStatus::Active);
-        Ok(Registered { session: body.session.into(), pairing: body.pairing, status })
+        let otpauth_uri = body.totp.map(|seed| Secret::new(seed.otpauth_uri));
+        Ok(Registered { session: body.session.into(), pairing: body.pairing, status, otpauth_uri })
     }
 
     /// A device that has registered here.
@@ -182,6 +186,9 @@ struct RegisteredBody {
     /// Only relays that confirm devices send it.
     #[serde(default)]
     device_status: Option<DeviceStatus>,
+    /// The first time only.
+    #[serde(default)]
+    totp: Option<TotpSeed>,
 }
 
 impl From<SessionBody> for Session {

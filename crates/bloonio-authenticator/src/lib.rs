@@ -5,6 +5,7 @@
 //! | [`client`] | the calls of a device: register, fetch prompts, answer |
 //! | [`stream`] | hints that something waits, over server-sent events |
 //! | [`answer`] | turns a person's decision into a signed response |
+//! | [`totp`] | one-time codes from the seed that the relay hands over |
 //! | [`text`] | shows a stranger's text so that it cannot lie about itself |
 //! | [`error`] | what can go wrong, and what to do then |
 //!
@@ -40,3 +41,4 @@ pub mod client;
 pub mod error;
 pub mod stream;
 pub mod text;
+pub mod totp;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bloonio_auth_api::totp::{Totp, TotpError, TotpParts, TotpRoom};
 use bloonio_wire::clock::Clock;
 use bloonio_wire::id::{InstructionId, RelayUserLinkedId, TenantId};
 use bloonio_wire::random::Random;
@@ -37,6 +38,9 @@ pub enum AppError {
     /// The machine has no randomness, or the key does not seal.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// The auth API cannot be put together.
+    #[error(transparent)]
+    Totp(#[from] TotpError),
 }
 
 /// What a relay is made of; tests replace clock, randomness, sender and guard.
@@ -81,6 +85,8 @@ pub struct App {
     pub decoy: Decoy,
     /// Issues and reads the device tokens.
     pub tokens: Tokens,
+    /// One-time codes: the auth API's room, inside this process.
+    pub totp: Arc<dyn Totp>,
     /// Rate limits.
     pub limits: Limits,
     /// Sends pushes.
@@ -129,9 +135,16 @@ impl App {
             stopping: stopping.clone(),
             limits: parts.outbox_limits,
         });
+        let totp = TotpRoom::new(TotpParts {
+            readers: storage.readers().clone(),
+            sealer: sealer.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        })?;
         Ok(Arc::new(Self {
             decoy: Decoy::new(&sealer, random.as_ref())?,
             tokens: Tokens::new(&master),
+            totp: Arc::new(totp),
             limits: Limits::new(Arc::clone(&clock)),
             metrics: Metrics::install(),
             prompts: Hub::default(),

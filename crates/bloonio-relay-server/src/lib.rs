@@ -20,7 +20,6 @@ pub mod limit;
 pub mod net;
 pub mod outbox;
 pub mod push;
-pub mod seal;
 pub mod serve;
 pub mod service;
 pub mod shutdown;
@@ -28,3 +27,6 @@ pub mod storage;
 pub mod sweep;
 pub mod telemetry;
 pub mod token;
+
+/// Sealing at rest is one with the auth API's: both keep what is secret under the same master key.
+pub use bloonio_auth_api::seal;

@@ -15,3 +15,4 @@ pub mod receipt;
 pub mod session;
 pub mod status;
 pub mod tenant;
+pub mod totp;

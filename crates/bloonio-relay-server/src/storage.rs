@@ -33,7 +33,7 @@ pub enum StorageError {
     /// A row that this version does not understand: refused, never guessed.
     #[error("a stored {0} cannot be read")]
     Corrupt(&'static str),
-    /// The schema could not be brought up to date.
+    /// The schema, or the auth API's, could not be brought up to date.
     #[error("the migration failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
 }
@@ -86,7 +86,7 @@ impl Storage {
         Ok(Self { readers, writer })
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date, and that of the auth API, whose tables lie in the same database.
     ///
     /// # Errors
     /// [`StorageError::Migration`].
@@ -95,6 +95,7 @@ impl Storage {
             Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
         });
         Migrator::with_migrations(migrations.collect()).run(&self.writer).await?;
+        bloonio_auth_api::storage::migrate(&self.writer).await?;
         Ok(())
     }
 

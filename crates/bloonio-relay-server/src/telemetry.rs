@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
-/// Log target of the audit trail: one line for every operator call.
+/// Log target of the audit trail: one line for every operator call, and for what happens to one-time codes.
 pub const AUDIT: &str = "bloonio::audit";
 
 /// Starts logging to standard error. `RUST_LOG` chooses what; the default is `info`. A second call changes nothing.

@@ -66,7 +66,6 @@ async fn rows(relay: &TestRelay, table: &str) -> i64 {
 #[case::nothing(
     json!({}), &["user_socket_hash", "instruction_id", "custom_type", "expected_action", "backend_url"]
 )]
-#[case::totp_is_not_there_yet(prompt_with(json!({"custom_type": "totp"})), &["custom_type"])]
 #[case::unknown_type(prompt_with(json!({"custom_type": "telepathy"})), &["custom_type"])]
 #[case::odd_ids(prompt_with(json!({"user_socket_hash": "a b", "instruction_id": "short"})), &["user_socket_hash", "instruction_id"])]
 #[case::odd_backend(prompt_with(json!({"backend_url": "bank"})), &["backend_url"])]

@@ -198,4 +198,17 @@ pub struct DeviceResponse {
     pub signature: Option<String>,
 }
 
-debug_shows!(DeviceResponse { instruction_id, approved, custom_type, decided_at });
+debug_shows!(DeviceResponse { approved, custom_type, decided_at });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a103_a_response_shows_nothing_of_what_proves_it_in_debug() {
+        let json = r#"{"instruction_id": "instruction-1", "approved": true, "custom_type": "totp",
+            "totp_code": "287082", "selected_number": 4711, "reason": "hush", "response_token": "hush", "signature": "hush"}"#;
+        let text = format!("{:?}", serde_json::from_str::<DeviceResponse>(json).unwrap());
+        assert_eq!(text, "DeviceResponse { approved: true, custom_type: Totp, decided_at: None, .. }");
+    }
+}

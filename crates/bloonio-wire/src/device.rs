@@ -123,6 +123,23 @@ pub struct Registration {
     pub pairing: PairingInfo,
     /// `active`, or `awaiting_confirmation` until an existing device confirms this one.
     pub device_status: DeviceStatus,
+    /// The pairing's seed, for the first device that may act at once; never shown again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp: Option<TotpSeed>,
+}
+
+/// The seed of a pairing's one-time codes. It is a secret, so its `Debug` does not show it.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TotpSeed {
+    /// `otpauth://totp/ISSUER:ACCOUNT?secret=BASE32&issuer=ISSUER`: SHA-1, 6 digits, 30 s, the defaults of that format.
+    pub otpauth_uri: String,
+}
+
+impl std::fmt::Debug for TotpSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TotpSeed(redacted)")
+    }
 }
 
 debug_shows!(Registration { expires_in, pairing, device_status });
@@ -150,6 +167,7 @@ mod tests {
             expires_in: 300,
             pairing_uri: "bloonio://pair?proof=hush".into(),
         };
-        assert!(!format!("{offer:?}").contains("hush"));
+        let seed = TotpSeed { otpauth_uri: "otpauth://totp/a?secret=hush".into() };
+        assert!(!format!("{offer:?} {seed:?}").contains("hush"));
     }
 }

@@ -40,6 +40,7 @@ Examples:
   bloonio-phone approve 3e2f8a61c07d4b95
   bloonio-phone approve 3e2f8a61c07d4b95 --number 42
   bloonio-phone deny 3e2f8a61c07d4b95 --reason 'not me'
+  bloonio-phone totp
   bloonio-phone --home ./second-phone --json list
 
 Exit codes: 0 done, 1 refused or failed, 2 not understood.";
@@ -70,10 +71,12 @@ pub enum Command {
         /// The number that the protected page shows (goldenNumber)
         #[arg(long, value_name = "N", allow_negative_numbers = true)]
         number: Option<i64>,
-        /// The code from an authenticator (totp)
+        /// The code (totp), if it is to be another than this phone's own
         #[arg(long, value_name = "CODE")]
         totp: Option<String>,
     },
+    /// Show the current one-time codes, to be typed elsewhere
+    Totp(TenantArgs),
     /// Deny a prompt
     Deny {
         #[command(flatten)]
@@ -138,7 +141,8 @@ Pairing again with the same user replaces this phone's former key.";
 const APPROVE_EXAMPLES: &str = "\
 Examples:
   bloonio-phone approve 3e2f8a61c07d4b95
-  bloonio-phone approve 3e2f8a61c07d4b95 --number 42";
+  bloonio-phone approve 3e2f8a61c07d4b95 --number 42
+  bloonio-phone approve 3e2f8a61c07d4b95 --totp 287082";
 
 /// One prompt.
 #[derive(Debug, ClapArgs)]

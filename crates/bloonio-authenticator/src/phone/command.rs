@@ -4,12 +4,12 @@ mod answer;
 mod list;
 mod manage;
 mod pair;
+mod totp;
 mod watch;
 
 use crate::args::Command;
 use crate::error::PhoneError;
 use crate::phone::Phone;
-use bloonio_authenticator::answer::Answer;
 
 /// Runs a command.
 pub async fn run(phone: &Phone, command: Command) -> Result<(), PhoneError> {
@@ -19,10 +19,9 @@ pub async fn run(phone: &Phone, command: Command) -> Result<(), PhoneError> {
         Command::Alerts => list::alerts(phone).await,
         Command::Watch { once } => watch::watch(phone, once).await,
         Command::Show(prompt) => answer::show(phone, &prompt).await,
-        Command::Approve { prompt, number, totp } => {
-            answer::answer(phone, &prompt, &Answer::approve().with_number(number).with_totp(totp)).await
-        }
-        Command::Deny { prompt, reason } => answer::answer(phone, &prompt, &Answer::deny().with_reason(reason)).await,
+        Command::Approve { prompt, number, totp } => answer::approve(phone, &prompt, number, totp).await,
+        Command::Totp(only) => totp::show(phone, only.tenant.as_ref()).await,
+        Command::Deny { prompt, reason } => answer::deny(phone, &prompt, reason).await,
         Command::ConfirmDevice { device_id, reject, only } => {
             manage::confirm(phone, &device_id, !reject, only.tenant.as_ref()).await
         }

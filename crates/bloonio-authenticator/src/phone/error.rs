@@ -3,6 +3,7 @@
 use bloonio_authenticator::answer::ForeignPrompt;
 use bloonio_authenticator::error::{Advice, ClientError, SetupError};
 use bloonio_authenticator::text::visible;
+use bloonio_authenticator::totp::{AllUsed, SeedError};
 use bloonio_wire::envelope::FieldProblem;
 use bloonio_wire::random::RandomError;
 
@@ -32,6 +33,15 @@ pub enum PhoneError {
     /// The relay mixes tenants up.
     #[error(transparent)]
     Foreign(#[from] ForeignPrompt),
+    /// Codes are another device's to make.
+    #[error("this phone has no seed for one-time codes")]
+    NoSeed,
+    /// The seed in the memory is none.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// No code is left for the moment.
+    #[error(transparent)]
+    CodesUsed(#[from] AllUsed),
     /// No key without randomness.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -64,7 +74,9 @@ impl PhoneError {
             Self::Client(ClientError::Session(_)) | Self::NotPaired(_) => "NOT_PAIRED",
             Self::Client(_) | Self::CertificateFile(_) => "BAD_CONFIGURATION",
             Self::Usage(_) => "USAGE",
-            Self::State(_) => "STATE_UNUSABLE",
+            Self::State(_) | Self::Seed(_) => "STATE_UNUSABLE",
+            Self::NoSeed => "NO_TOTP_SEED",
+            Self::CodesUsed(_) => "TOTP_CODE_USED",
             Self::Ambiguous | Self::Unsure(_) => "AMBIGUOUS_PROMPT",
             Self::Foreign(_) => "FOREIGN_PROMPT",
             Self::Random(_) => "NO_RANDOMNESS",
@@ -102,6 +114,11 @@ impl PhoneError {
         lines.extend(self.details().iter().map(|d| format!("  {}: {}", visible(&d.field), visible(&d.problem))));
         if let Self::Client(error) = self {
             lines.extend(hint(error.advice()).map(str::to_owned));
+        }
+        if matches!(self, Self::NoSeed) {
+            lines.push(
+                "Give the code of the device that has it with --totp, or revoke the pairing and pair anew.".to_owned(),
+            );
         }
         lines.join("\n")
     }

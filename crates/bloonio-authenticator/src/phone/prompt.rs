@@ -40,7 +40,7 @@ fn how(prompt: &Challenge) -> String {
     let command = format!("bloonio-phone approve {}", prompt.instruction_id);
     match (prompt.custom_type, &prompt.numbers) {
         (CustomType::LocalAuth, _) => command,
-        (CustomType::Totp, _) => format!("{command} --totp CODE"),
+        (CustomType::Totp, _) => format!("{command}, or with --totp CODE if another device makes your codes"),
         (CustomType::GoldenNumber, None) => format!("{command} --number N, the number that the page shows"),
         (CustomType::GoldenNumber, Some(numbers)) => {
             let numbers: Vec<_> = numbers.iter().map(i64::to_string).collect();

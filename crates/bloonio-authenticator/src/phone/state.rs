@@ -6,6 +6,7 @@ use std::fmt;
 
 use bloonio_authenticator::answer::DeviceIdentity;
 use bloonio_authenticator::client::{PushAddress, Session};
+use bloonio_authenticator::totp::{CodeMaker, SeedError};
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::decision::DeviceSigningKey;
 use bloonio_wire::device::{PairingInfo, Platform};
@@ -52,6 +53,11 @@ impl State {
         }
     }
 
+    /// The pairing of this device, to be changed.
+    pub fn pairing_mut(&mut self, device: &DeviceId) -> Option<&mut Pairing> {
+        self.pairings.iter_mut().find(|pairing| pairing.info.device_id == *device)
+    }
+
     /// Forgets this device's pairing.
     pub fn remove(&mut self, device: &DeviceId) {
         self.pairings.retain(|pairing| pairing.info.device_id != *device);
@@ -82,6 +88,12 @@ pub struct Pairing {
     pub session_since: Timestamp,
     /// When the token ends.
     pub session_until: Timestamp,
+    /// The seed of the pairing's one-time codes, if this phone is the one that was handed it.
+    #[serde(with = "exposed::optional", default, skip_serializing_if = "Option::is_none")]
+    pub otpauth_uri: Option<Secret>,
+    /// The step of the last code that this phone has used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_totp_step: Option<u64>,
 }
 
 /// A key in the file that is none.
@@ -108,6 +120,19 @@ impl Pairing {
         hex::decode_to_slice(self.device_key.expose(), bytes.as_mut_slice()).map_err(|_| KeyError)?;
         let key = DeviceSigningKey::from_bytes(&bytes).map_err(|_| KeyError)?;
         Ok(DeviceIdentity::new(self.info.clone(), key))
+    }
+
+    /// Makes the pairing's one-time codes; `None` where this phone has no seed.
+    pub fn code_maker(&self) -> Option<Result<CodeMaker, SeedError>> {
+        self.otpauth_uri.as_ref().map(CodeMaker::from_otpauth_uri)
+    }
+
+    /// Takes the seed over from this phone's former registration in the same pairing: a relay hands it out once.
+    pub fn keep_seed_of(&mut self, former: &Self) {
+        if self.otpauth_uri.is_none() && self.info.relay_user_linked_id == former.info.relay_user_linked_id {
+            self.otpauth_uri.clone_from(&former.otpauth_uri);
+            self.last_totp_step = former.last_totp_step;
+        }
     }
 
     /// Where pushes go.

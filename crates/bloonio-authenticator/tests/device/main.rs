@@ -5,4 +5,5 @@ mod client;
 mod pairing;
 mod phone;
 mod support;
+mod totp;
 mod watch;

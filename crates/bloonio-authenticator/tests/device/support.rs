@@ -23,6 +23,9 @@ use url::Url;
 
 pub use phone::PhoneHome;
 
+/// The seed that the relay hands out.
+pub const OTPAUTH_URI: &str = "otpauth://totp/Bank:Jane?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Bank";
+
 /// Tenant number `n`.
 pub fn tenant(n: u8) -> TenantId {
     TenantId::parse(format!("tnt_{n:032x}")).unwrap()

@@ -9,8 +9,10 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::{Modify, OpenApi};
 
 use super::error::ApiError;
-use super::routes::{callbacks, device, health, pairing, prompts, provision};
-pub use refusals::{DeviceRefusals, OperatorRefusals, OperatorRefusalsFor, TenantRefusals, refusals};
+use super::routes::{callbacks, device, health, pairing, prompts, provision, totp};
+pub use refusals::{
+    AnswerRefusals, CodeRefusals, DeviceRefusals, OperatorRefusals, OperatorRefusalsFor, TenantRefusals, refusals,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -38,6 +40,7 @@ pub use refusals::{DeviceRefusals, OperatorRefusals, OperatorRefusalsFor, Tenant
         prompts::send_alert,
         prompts::delivery_status,
         prompts::outcome,
+        totp::verify,
         device::register,
         device::refresh,
         device::unpair,

@@ -1,8 +1,9 @@
-//! Bodies of PROTOCOL 4 and 5: from JSON to checked values, every broken rule named.
+//! Bodies of PROTOCOL 4 to 6: from JSON to checked values, every broken rule named.
 
 pub mod device;
 pub mod pairing;
 pub mod prompt;
+pub mod totp;
 
 use bloonio_wire::field::Reader;
 use serde_json::Value;

@@ -8,7 +8,7 @@ use bloonio_wire::code::ErrorCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
-use super::routes::{callbacks, device, health, pairing, prompts, provision};
+use super::routes::{callbacks, device, health, pairing, prompts, provision, totp};
 use super::{detach, middleware, openapi};
 use crate::app::SharedApp;
 
@@ -26,7 +26,7 @@ fn operator_routes() -> Router<SharedApp> {
         .route("/api/v1/redeliver/callback", post(callbacks::redeliver_callback))
 }
 
-/// Tenant calls (PROTOCOL 4 and 5).
+/// Tenant calls (PROTOCOL 4 to 6).
 fn tenant_routes() -> Router<SharedApp> {
     Router::new()
         .route("/api/v1/relay/prepare-pairing", post(pairing::prepare))
@@ -36,6 +36,7 @@ fn tenant_routes() -> Router<SharedApp> {
         .route("/api/v1/relay/send/security-alert", post(prompts::send_alert))
         .route("/api/v1/relay/fetch/delivery-status", get(prompts::delivery_status))
         .route("/api/v1/relay/fetch/outcome", get(prompts::outcome))
+        .route("/api/v1/relay/sudo/verify-totp", post(totp::verify))
 }
 
 /// Device calls (PROTOCOL 4 and 5).

@@ -6,3 +6,4 @@ pub mod health;
 pub mod pairing;
 pub mod prompts;
 pub mod provision;
+pub mod totp;

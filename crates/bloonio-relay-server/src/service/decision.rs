@@ -1,8 +1,11 @@
 //! A person's answer: POST /device/submit-response (PROTOCOL 5, SECURITY "What counts as approved").
 //!
 //! The stored prompt says what counts, one conditional statement decides, and the decision, its event and its callback are
-//! one transaction. The relay never learns the right golden number: it passes on what was chosen.
+//! one transaction. The relay never learns the right golden number: it passes on what was chosen. A one-time code it checks
+//! itself, and accepts it in the decision's transaction: no code is spent without a decision, and none decides twice.
 
+use bloonio_auth_api::totp::code::Code;
+use bloonio_auth_api::totp::{self as codes, Verdict};
 use bloonio_wire::callback::{ApprovalEvent, Flow, ResponseData};
 use bloonio_wire::challenge::{AuthChallenge, Challenge, ChallengeStatus, CustomType, DeviceResponse};
 use bloonio_wire::clock::Timestamp;
@@ -23,10 +26,14 @@ use crate::service::content;
 use crate::service::error::ServiceError;
 use crate::service::session::{Bearer, Standing, standing};
 use crate::service::tenant::Tenant;
+use crate::service::totp;
 use crate::storage::delivery::{self, NewDelivery};
 use crate::storage::prompt::{NewDecision, Prompt};
 use crate::storage::{StorageError, Tx, device, prompt};
 use crate::telemetry::{metrics as names, short_hash};
+
+/// The wrong code that denies its prompt (PROTOCOL 5).
+const LAST_WRONG_CODE: i64 = 3;
 
 /// Answer to POST /device/submit-response: the decision is durable.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -44,22 +51,19 @@ pub struct Decided {
 /// Records a device's answer, once.
 ///
 /// # Errors
-/// `NOT_FOUND`, `ALREADY_DECIDED`, `GONE`, `VALIDATION_FAILED`, `INVALID_DEVICE_SIGNATURE`.
+/// `NOT_FOUND`, `ALREADY_DECIDED`, `GONE`, `VALIDATION_FAILED`, `INVALID_DEVICE_SIGNATURE`, `INVALID_TOTP`, `RATE_LIMITED`.
 pub async fn submit(app: &SharedApp, bearer: &Bearer, response: DeviceResponse) -> Result<Decided, ServiceError> {
     let judged = judge(app, bearer, &response).await?;
-    let (decided, others) = record(app, bearer, &judged, response).await?;
-    let approved = decided.approved;
-    metrics::counter!(names::DECISIONS, "approved" => if approved { "true" } else { "false" }).increment(1);
-    metrics::counter!(names::PROMPTS, "outcome" => "answered").increment(1);
-    info!(
-        tenant.id = bearer.tenant.tenant_id.as_str(),
-        instruction.id = short_hash(&decided.instruction_id),
-        approved,
-        "a prompt was answered"
-    );
-    app.outbox.wake();
-    app.prompts.wake(&(bearer.tenant.tenant_id.clone(), decided.instruction_id.clone()), ());
-    tell_others(app, bearer, &judged.prompt, others);
+    let Recorded { verdict, decision } = record(app, bearer, &judged, response.approved).await?;
+    if let Some((decided, others)) = &decision {
+        tell(app, bearer, &judged.prompt, decided, others);
+    }
+    if let Some(verdict) = verdict {
+        let linked_id = &judged.prompt.relay_user_linked_id;
+        totp::record(&bearer.tenant.tenant_id, linked_id, "submit-response", verdict);
+        totp::answer(verdict)?;
+    }
+    let (decided, _) = decision.ok_or(ErrorCode::InternalError)?;
     Ok(decided)
 }
 
@@ -68,6 +72,8 @@ struct Judged {
     prompt: Prompt,
     request: AuthChallenge,
     response_data: ResponseData,
+    /// The code of an approval by `totp`, looked at and not yet accepted.
+    code: Option<codes::Judged>,
 }
 
 async fn judge(app: &SharedApp, bearer: &Bearer, response: &DeviceResponse) -> Result<Judged, ServiceError> {
@@ -77,31 +83,98 @@ async fn judge(app: &SharedApp, bearer: &Bearer, response: &DeviceResponse) -> R
     let prompt = prompt.filter(own).ok_or(ErrorCode::NotFound)?;
     check_open(&prompt, now)?;
     let content = content::open_prompt(app, tenant_id, &prompt)?;
-    check_answer(&content.challenge, response)?;
+    let code = check_answer(&content.challenge, response)?;
     let request = content.challenge.clone();
     let response_data = proven(bearer, &content::challenge(tenant_id, &prompt, content, now), response)?;
-    Ok(Judged { prompt, request, response_data })
+    let code = match code {
+        Some(code) => Some(app.totp.judge(tenant_id, &prompt.relay_user_linked_id, &code).await?),
+        None => None,
+    };
+    Ok(Judged { prompt, request, response_data, code })
 }
 
-/// Decision, event and callback in one transaction. Also answers whom else to tell.
-async fn record(
-    app: &SharedApp,
-    bearer: &Bearer,
-    judged: &Judged,
-    response: DeviceResponse,
-) -> Result<(Decided, Vec<PushTarget>), ServiceError> {
-    let Judged { prompt, request, response_data } = judged;
-    let (tenant_id, approved) = (&bearer.tenant.tenant_id, response.approved);
+/// What was committed.
+struct Recorded {
+    /// What the code was worth, where there was one.
+    verdict: Option<Verdict>,
+    /// The decision, and whom else to tell. None after a wrong code, unless it was the last one: then the prompt is denied.
+    decision: Option<(Decided, Vec<PushTarget>)>,
+}
+
+/// Code, decision, event and callback in one transaction.
+async fn record(app: &SharedApp, bearer: &Bearer, judged: &Judged, approved: bool) -> Result<Recorded, ServiceError> {
     let mut tx = app.storage.begin().await?;
     // Read with the writer in hand: an answer that has waited too long for it is too late.
-    let decided_at = app.clock.now();
+    let now = app.clock.now();
+    let verdict = match &judged.code {
+        Some(code) => Some(app.totp.settle(&mut tx, code).await?),
+        None => None,
+    };
+    let answer = match verdict {
+        None => Some(Answer { approved, response_data: judged.response_data.clone() }),
+        Some(Verdict::Right) => Some(Answer::proven(&judged.response_data)),
+        Some(Verdict::Locked { .. }) => return Ok(Recorded { verdict, decision: None }),
+        Some(Verdict::Wrong { .. }) => {
+            let instruction_id = &judged.prompt.instruction_id;
+            match prompt::count_wrong_code(&mut tx, &bearer.tenant.tenant_id, instruction_id, now).await? {
+                Some(count) => (count >= LAST_WRONG_CODE).then(|| Answer::guessed(bearer)),
+                None => {
+                    drop(tx);
+                    return Err(why_not(app, bearer, instruction_id).await?);
+                }
+            }
+        }
+    };
+    let Some(answer) = answer else {
+        app.storage.commit(tx).await?;
+        return Ok(Recorded { verdict, decision: None });
+    };
+    if let Some(decision) = decide(&mut tx, bearer, judged, answer, now).await? {
+        app.storage.commit(tx).await?;
+        return Ok(Recorded { verdict, decision: Some(decision) });
+    }
+    // Rolled back, the code is as good as before.
+    drop(tx);
+    Err(why_not(app, bearer, &judged.prompt.instruction_id).await?)
+}
+
+/// What is told of a decision.
+struct Answer {
+    approved: bool,
+    response_data: ResponseData,
+}
+
+impl Answer {
+    /// Approved, with a right code.
+    fn proven(response_data: &ResponseData) -> Self {
+        Self { approved: true, response_data: ResponseData { totp_verified: Some(true), ..response_data.clone() } }
+    }
+
+    /// Denied by the relay, whatever the device said: what its key has signed is another answer, and does not travel.
+    fn guessed(bearer: &Bearer) -> Self {
+        let device_id = Some(bearer.device.device_id.as_str().to_owned());
+        let response_data = ResponseData { totp_verified: Some(false), device_id, ..ResponseData::default() };
+        Self { approved: false, response_data }
+    }
+}
+
+/// The one statement, and what goes with it; `None` means that it changed nothing. Also answers whom else to tell.
+async fn decide(
+    tx: &mut Tx,
+    bearer: &Bearer,
+    judged: &Judged,
+    answer: Answer,
+    now: Timestamp,
+) -> Result<Option<(Decided, Vec<PushTarget>)>, ServiceError> {
+    let Judged { prompt, request, .. } = judged;
+    let (tenant_id, approved) = (&bearer.tenant.tenant_id, answer.approved);
     let event = ApprovalEvent {
         instruction_id: prompt.instruction_id.clone(),
         user_socket_hash: request.user_socket_hash.clone(),
         tenant_id: tenant_id.clone(),
         approved,
-        response_data: response_data.clone(),
-        timestamp: decided_at,
+        response_data: answer.response_data,
+        timestamp: now,
         challenge_digest: request.challenge_digest.clone(),
     };
     let event = serde_json::to_string(&event)?;
@@ -110,18 +183,32 @@ async fn record(
         relay_user_linked_id: &prompt.relay_user_linked_id,
         device_id: &bearer.device.device_id,
         event: &event,
-        decided_at,
+        decided_at: now,
     };
-    if !prompt::decide(&mut tx, tenant_id, &new).await? {
-        drop(tx);
-        return Err(why_not(app, bearer, &prompt.instruction_id).await?);
+    if !prompt::decide(tx, tenant_id, &new).await? {
+        return Ok(None);
     }
-    call_back(&mut tx, &bearer.tenant, judged, approved, event, decided_at).await?;
-    let mut others = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id, decided_at).await?;
-    app.storage.commit(tx).await?;
+    call_back(tx, &bearer.tenant, judged, approved, event, now).await?;
+    let mut others = device::targets(&mut **tx, tenant_id, &prompt.relay_user_linked_id, now).await?;
     others.retain(|other| other.device_id != bearer.device.device_id);
-    let instruction_id = response.instruction_id;
-    Ok((Decided { instruction_id, status: ChallengeStatus::Answered, approved, decided_at }, others))
+    let instruction_id = prompt.instruction_id.clone();
+    Ok(Some((Decided { instruction_id, status: ChallengeStatus::Answered, approved, decided_at: now }, others)))
+}
+
+/// Whoever waits for the decision learns it, and whoever was asked, too.
+fn tell(app: &SharedApp, bearer: &Bearer, prompt: &Prompt, decided: &Decided, others: &[PushTarget]) {
+    let Decided { instruction_id, approved, .. } = decided;
+    metrics::counter!(names::DECISIONS, "approved" => if *approved { "true" } else { "false" }).increment(1);
+    metrics::counter!(names::PROMPTS, "outcome" => "answered").increment(1);
+    info!(
+        tenant.id = bearer.tenant.tenant_id.as_str(),
+        instruction.id = short_hash(instruction_id),
+        approved,
+        "a prompt was answered"
+    );
+    app.outbox.wake();
+    app.prompts.wake(&(bearer.tenant.tenant_id.clone(), instruction_id.clone()), ());
+    tell_others(app, bearer, prompt, others);
 }
 
 fn check_open(prompt: &Prompt, now: Timestamp) -> Result<(), ErrorCode> {
@@ -132,15 +219,29 @@ fn check_open(prompt: &Prompt, now: Timestamp) -> Result<(), ErrorCode> {
     }
 }
 
-/// The stored prompt decides what an answer must hold, all broken rules are named.
-fn check_answer(request: &AuthChallenge, response: &DeviceResponse) -> Result<(), ServiceError> {
-    let mut problems = Vec::new();
+/// The stored prompt decides what an answer must hold, all broken rules are named. Gives the code where one is needed.
+fn check_answer(request: &AuthChallenge, response: &DeviceResponse) -> Result<Option<Code>, ServiceError> {
     if response.custom_type != request.custom_type {
-        problems.push(FieldProblem::new("custom_type", "must be the prompt's own"));
-    } else if let Some(problem) = number_problem(request, response) {
+        return Err(ServiceError::invalid("custom_type", "must be the prompt's own"));
+    }
+    let mut problems = Vec::new();
+    if let Some(problem) = number_problem(request, response) {
         problems.push(FieldProblem::new("selected_number", problem));
     }
-    if problems.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(problems)) }
+    let code = needed_code(request, response).unwrap_or_else(|problem| {
+        problems.push(FieldProblem::new("totp_code", problem));
+        None
+    });
+    if problems.is_empty() { Ok(code) } else { Err(ServiceError::Invalid(problems)) }
+}
+
+/// Denying needs no code.
+fn needed_code(request: &AuthChallenge, response: &DeviceResponse) -> Result<Option<Code>, String> {
+    if request.custom_type != CustomType::Totp || !response.approved {
+        return Ok(None);
+    }
+    let code = response.totp_code.as_deref().ok_or("is required")?;
+    code.parse().map(Some).map_err(|rule: codes::code::NotACode| rule.to_string())
 }
 
 fn number_problem(request: &AuthChallenge, response: &DeviceResponse) -> Option<&'static str> {
@@ -228,14 +329,14 @@ async fn call_back(
 }
 
 /// The prompt goes away on the pairing's other devices; those that listen learn it at once.
-fn tell_others(app: &SharedApp, bearer: &Bearer, prompt: &Prompt, others: Vec<PushTarget>) {
+fn tell_others(app: &SharedApp, bearer: &Bearer, prompt: &Prompt, others: &[PushTarget]) {
     let key = (bearer.tenant.tenant_id.clone(), bearer.device.pairing.relay_user_linked_id.clone());
     for other in others {
         let hint = Hint {
             kind: PushKind::ChallengeCancelled,
             subject_id: prompt.instruction_id.as_str().to_owned(),
             expires_at: prompt.expires_at,
-            device_id: Some(other.device_id),
+            device_id: Some(other.device_id.clone()),
         };
         app.streams.wake(&key, StreamEvent::Hint(hint));
     }

@@ -69,15 +69,21 @@ pub async fn refresh(
     })
 }
 
-/// Removes the calling device. Its pairing stays.
+/// Removes the calling device. Its pairing stays; the seed of its codes, as long as another device may act.
 ///
 /// # Errors
 /// `INVALID_DEVICE_TOKEN` if it is removed meanwhile.
 pub async fn unpair(app: &SharedApp, bearer: &Bearer) -> Result<DeviceChanged, ServiceError> {
     let Bearer { tenant, device, .. } = bearer;
+    let linked_id = &device.pairing.relay_user_linked_id;
     let mut tx = app.storage.begin().await?;
-    if !device::remove(&mut tx, &tenant.tenant_id, &device.device_id, app.clock.now()).await? {
+    let now = app.clock.now();
+    if !device::remove(&mut tx, &tenant.tenant_id, &device.device_id, now).await? {
         return Err(ErrorCode::InvalidDeviceToken.into());
+    }
+    // Nobody is left who may approve: then no code does, either.
+    if device::count(&mut tx, &tenant.tenant_id, linked_id, now).await?.active == 0 {
+        app.totp.forget(&mut tx, &tenant.tenant_id, linked_id).await?;
     }
     app.storage.commit(tx).await?;
     info!(tenant.id = tenant.tenant_id.as_str(), device.id = device.device_id.as_str(), "a device has left");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bloonio_auth_api::totp::TotpError;
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::envelope::FieldProblem;
 use bloonio_wire::field::BodyError;
@@ -68,6 +69,16 @@ impl From<RandomError> for ServiceError {
 impl From<SealError> for ServiceError {
     fn from(error: SealError) -> Self {
         Self::Internal(Box::new(error))
+    }
+}
+
+impl From<TotpError> for ServiceError {
+    fn from(error: TotpError) -> Self {
+        match error {
+            TotpError::Database(error) => StorageError::Database(error).into(),
+            TotpError::Corrupt(what) => StorageError::Corrupt(what).into(),
+            TotpError::Seal(_) | TotpError::Random(_) | TotpError::Address(_) => Self::Internal(Box::new(error)),
+        }
     }
 }
 

@@ -55,7 +55,7 @@ pub async fn prepare(app: &SharedApp, tenant: &Tenant, profile: &PreparePairing)
     Ok(PairingOffer { pairing_proof, expires_in: ttl.as_secs(), pairing_uri })
 }
 
-/// Ends the user's pairing with all its devices, and voids what was offered.
+/// Ends the user's pairing with all its devices and its seed, and voids what was offered.
 ///
 /// # Errors
 /// `PAIRING_NOT_FOUND`.
@@ -65,6 +65,7 @@ pub async fn revoke(app: &SharedApp, tenant: &Tenant, user: &UserSocketHash) -> 
     let now = app.clock.now();
     let linked_id = pairing::revoke(&mut tx, tenant_id, user, now).await?.ok_or(ErrorCode::PairingNotFound)?;
     let devices_removed = device::remove_all(&mut tx, tenant_id, &linked_id, now).await?;
+    app.totp.forget(&mut tx, tenant_id, &linked_id).await?;
     pairing::void_proofs(&mut tx, tenant_id, user, now).await?;
     app.storage.commit(tx).await?;
     info!(tenant.id = tenant_id.as_str(), pairing.id = linked_id.as_str(), devices_removed, "a pairing was revoked");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bloonio_wire::challenge::{AuthChallenge, ChallengeStatus, PushReceipt};
+use bloonio_wire::challenge::{AuthChallenge, ChallengeStatus, CustomType, PushReceipt};
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::id::{InstructionId, RelayUserLinkedId, TenantId};
@@ -30,7 +30,8 @@ const ATTENTION_WINDOW: Duration = Duration::from_secs(600);
 /// request again gets the first answer; many at once make one prompt.
 ///
 /// # Errors
-/// `IDEMPOTENCY_CONFLICT`, `PAIRING_NOT_FOUND`, `NO_DEVICE`, `RATE_LIMITED`, `PUSH_NOT_DELIVERED`.
+/// `IDEMPOTENCY_CONFLICT`, `PAIRING_NOT_FOUND`, `NO_DEVICE`, `VALIDATION_FAILED` for `totp` without a seed, `RATE_LIMITED`,
+/// `PUSH_NOT_DELIVERED`.
 pub async fn send(app: &SharedApp, tenant: &Tenant, challenge: AuthChallenge) -> Result<PushReceipt, ServiceError> {
     let content = PromptContent { tenant_name: tenant.display_name().to_owned(), challenge };
     let (tenant_id, id) = (&tenant.tenant_id, &content.challenge.instruction_id);
@@ -73,6 +74,7 @@ async fn store(
     if devices.is_empty() {
         return Err(ErrorCode::NoDevice.into());
     }
+    check_factor(app, &mut tx, tenant_id, &linked_id, challenge.custom_type).await?;
     check_attention(&mut tx, tenant_id, &linked_id, now).await?;
     let ttl = challenge.ttl_seconds.unwrap_or(DEFAULT_TTL).unsigned_abs();
     let new = NewPrompt {
@@ -107,6 +109,21 @@ pub(super) async fn enqueue(
     let new = NewPush { kind: subject.kind, subject_id: subject.id.as_str(), expires_at };
     push::enqueue(tx, &subject.tenant_id, new, devices, now, &app.pusher.lease()?).await?;
     Ok(())
+}
+
+/// A prompt that nobody could approve is not sent: a pairing has no seed if it is older than this relay's one-time codes, or
+/// if its seed ended with its device.
+async fn check_factor(
+    app: &SharedApp,
+    tx: &mut Tx,
+    tenant: &TenantId,
+    linked_id: &RelayUserLinkedId,
+    custom_type: CustomType,
+) -> Result<(), ServiceError> {
+    if custom_type != CustomType::Totp || app.totp.is_enrolled(tx, tenant, linked_id).await? {
+        return Ok(());
+    }
+    Err(ServiceError::invalid("custom_type", "must not be totp: the pairing has no seed, revoke it and pair again"))
 }
 
 async fn check_attention(

@@ -79,7 +79,7 @@ pub async fn standing(app: &SharedApp, session: &Session) -> Result<Standing, Se
 }
 
 /// The bearer of a session token. A token that was replaced more than 60 s ago is in two hands: its device is removed,
-/// and the others are alerted.
+/// its pairing's seed deleted, and the others are alerted.
 ///
 /// # Errors
 /// `INVALID_DEVICE_TOKEN`, `TENANT_SUSPENDED`.
@@ -103,6 +103,8 @@ async fn remove_stolen(app: &SharedApp, tenant: &Tenant, device: &Device) -> Res
     if !device::remove(&mut tx, &tenant.tenant_id, &device.device_id, now).await? {
         return Ok(());
     }
+    // Whoever has the token may have the seed, too.
+    app.totp.forget(&mut tx, &tenant.tenant_id, linked_id).await?;
     let notice = Notice::Stolen { device_id: &device.device_id, device_name: device.device_name.as_deref() };
     let alert = notice::insert(app, &mut tx, tenant, linked_id, notice, now).await?;
     app.storage.commit(tx).await?;

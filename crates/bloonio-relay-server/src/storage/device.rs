@@ -39,6 +39,8 @@ pub struct NewDevice {
 pub struct DeviceCount {
     /// Not removed, whether they may act or not.
     pub registered: i64,
+    /// Those that may act.
+    pub active: i64,
     /// Those that may act, and whose address no push service has declared gone.
     pub live: i64,
 }
@@ -92,9 +94,10 @@ pub async fn count(
     linked_id: &RelayUserLinkedId,
     now: Timestamp,
 ) -> Result<DeviceCount, StorageError> {
-    let (registered, live) = sqlx::query_as(
+    let (registered, active, live) = sqlx::query_as(
         "-- count_devices
-         SELECT count(*), count(*) FILTER (WHERE status = 'active' AND address_state <> 'dead')
+         SELECT count(*), count(*) FILTER (WHERE status = 'active'),
+                count(*) FILTER (WHERE status = 'active' AND address_state <> 'dead')
          FROM devices
          WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND status <> 'removed' AND last_seen_at > $3",
     )
@@ -103,7 +106,7 @@ pub async fn count(
     .bind(now.minus(SESSION_TTL).as_millis())
     .fetch_one(&mut **tx)
     .await?;
-    Ok(DeviceCount { registered, live })
+    Ok(DeviceCount { registered, active, live })
 }
 
 fn target(row: &SqliteRow) -> Result<PushTarget, StorageError> {

@@ -230,6 +230,31 @@ pub async fn cancel(
     Ok(done.rows_affected() == 1)
 }
 
+/// Counts a wrong one-time code for an open prompt; answers how many there are now. `None` means that the prompt is not
+/// open, and nothing was changed.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn count_wrong_code(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    instruction: &InstructionId,
+    now: Timestamp,
+) -> Result<Option<i64>, StorageError> {
+    let count = sqlx::query_scalar(
+        "-- count_wrong_code
+         UPDATE prompts SET wrong_codes = wrong_codes + 1
+         WHERE tenant_id = $1 AND instruction_id = $2 AND status = 'pending' AND expires_at > $3
+         RETURNING wrong_codes",
+    )
+    .bind(tenant.as_str())
+    .bind(instruction.as_str())
+    .bind(now.as_millis())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(count)
+}
+
 /// Answers an open prompt of the pairing, for a device that may act, of an active tenant; `false` means that one of these did not hold, and
 /// nothing was changed. Of any number of answers, one changes the row.
 ///

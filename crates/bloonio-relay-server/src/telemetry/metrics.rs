@@ -13,6 +13,8 @@ pub const HTTP_SECONDS: &str = "bloonio_http_request_seconds";
 pub const PROMPTS: &str = "bloonio_prompts_total";
 /// Decisions recorded, by `approved`.
 pub const DECISIONS: &str = "bloonio_decisions_total";
+/// One-time codes looked at, by `outcome`.
+pub const TOTP_CODES: &str = "bloonio_totp_codes_total";
 /// Messages handed to the push service, by `outcome`.
 pub const FCM_SENDS: &str = "bloonio_fcm_sends_total";
 /// Callback attempts, by `outcome`.
@@ -68,6 +70,7 @@ fn describe() {
     describe_histogram!(HTTP_SECONDS, "Seconds to an answer, by route");
     describe_counter!(PROMPTS, "Prompts taken in, by outcome");
     describe_counter!(DECISIONS, "Decisions recorded");
+    describe_counter!(TOTP_CODES, "One-time codes looked at, by outcome");
     describe_counter!(FCM_SENDS, "Messages handed to the push service, by outcome");
     describe_counter!(CALLBACKS, "Callback attempts, by outcome");
     describe_gauge!(OUTBOX_WAITING, "Callbacks that wait for an attempt");

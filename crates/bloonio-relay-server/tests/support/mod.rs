@@ -15,6 +15,7 @@
 
 pub mod answer;
 pub mod caller;
+pub mod codes;
 pub mod process;
 pub mod sender;
 

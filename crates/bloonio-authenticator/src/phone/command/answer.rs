@@ -2,10 +2,11 @@
 
 use bloonio_authenticator::answer::Answer;
 use bloonio_authenticator::error::{Advice, ClientError};
-use bloonio_wire::challenge::Challenge;
+use bloonio_wire::challenge::{Challenge, CustomType};
 use futures_util::future::join_all;
 use serde_json::json;
 
+use super::totp;
 use crate::args::PromptArgs;
 use crate::error::PhoneError;
 use crate::phone::Phone;
@@ -17,14 +18,32 @@ pub async fn show(phone: &Phone, args: &PromptArgs) -> Result<(), PhoneError> {
     Ok(phone.output.print(&prompt, &render(&prompt))?)
 }
 
-pub async fn answer(phone: &Phone, args: &PromptArgs, answer: &Answer) -> Result<(), PhoneError> {
+pub async fn approve(
+    phone: &Phone,
+    args: &PromptArgs,
+    number: Option<i64>,
+    code: Option<String>,
+) -> Result<(), PhoneError> {
     let (pairing, prompt) = find(phone, args).await?;
+    let code = match code {
+        None if prompt.custom_type == CustomType::Totp => Some(totp::spend(phone, &pairing).await?.expose().to_owned()),
+        given => given,
+    };
+    submit(phone, &pairing, &prompt, &Answer::approve().with_number(number).with_totp(code)).await
+}
+
+pub async fn deny(phone: &Phone, args: &PromptArgs, reason: Option<String>) -> Result<(), PhoneError> {
+    let (pairing, prompt) = find(phone, args).await?;
+    submit(phone, &pairing, &prompt, &Answer::deny().with_reason(reason)).await
+}
+
+async fn submit(phone: &Phone, pairing: &Pairing, prompt: &Challenge, answer: &Answer) -> Result<(), PhoneError> {
     let identity = pairing.identity().map_err(StateError::from)?;
-    let response = identity.respond(&prompt, answer, phone.clock.as_ref())?;
-    phone.device(&pairing)?.submit(&response).await?;
+    let response = identity.respond(prompt, answer, phone.clock.as_ref())?;
+    phone.device(pairing)?.submit(&response).await?;
     let value = json!({"instruction_id": prompt.instruction_id, "approved": response.approved, "recorded": true});
     let verb = if response.approved { "Approved" } else { "Denied" };
-    Ok(phone.output.print(&value, &format!("{verb}:\n{}", render(&prompt)))?)
+    Ok(phone.output.print(&value, &format!("{verb}:\n{}", render(prompt)))?)
 }
 
 /// What the relays said about one id.

@@ -39,7 +39,7 @@ pub async fn pair(phone: &Phone, args: PairArgs) -> Result<(), PhoneError> {
     }
 
     let now = phone.clock.now();
-    let pairing = Pairing {
+    let mut pairing = Pairing {
         relay: uri.relay,
         info: registered.pairing.clone(),
         platform,
@@ -48,7 +48,13 @@ pub async fn pair(phone: &Phone, args: PairArgs) -> Result<(), PhoneError> {
         session_token: registered.session.token.clone(),
         session_since: now,
         session_until: now.plus(registered.session.lifetime),
+        otpauth_uri: registered.otpauth_uri.clone(),
+        last_totp_step: None,
     };
+    if let Some(former) = &former {
+        pairing.keep_seed_of(former);
+    }
+    let has_seed = pairing.otpauth_uri.is_some();
     locked.state.put(pairing);
     if let Err(error) = locked.save() {
         // Nobody will ever speak for the new device: it would only block the next one.
@@ -61,7 +67,7 @@ pub async fn pair(phone: &Phone, args: PairArgs) -> Result<(), PhoneError> {
             phone.output.note("note: the relay still lists this phone's former key as a device");
         }
     }
-    report(phone, &registered)
+    report(phone, &registered, has_seed)
 }
 
 /// The address from the command line, or from standard input.
@@ -118,13 +124,16 @@ fn is_refused(error: &ClientError) -> bool {
     matches!(error, ClientError::Refused(refusal) if refusal.status < 500 && refusal.status != 429)
 }
 
-fn report(phone: &Phone, registered: &Registered) -> Result<(), PhoneError> {
-    let mut value = json!({"paired": true, "device_status": registered.status});
+fn report(phone: &Phone, registered: &Registered, has_seed: bool) -> Result<(), PhoneError> {
+    let mut value = json!({"paired": true, "device_status": registered.status, "one_time_codes": has_seed});
     if let (Value::Object(fields), Ok(Value::Object(info))) = (&mut value, serde_json::to_value(&registered.pairing)) {
         fields.extend(info);
     }
     let (tenant, user) = (visible(&registered.pairing.tenant_name), visible(&registered.pairing.display_name));
     let mut text = format!("Paired with {tenant} as {user}.\n  device: {}", registered.pairing.device_id);
+    if has_seed {
+        text.push_str("\nIt has the seed of your one-time codes: bloonio-phone totp shows them.");
+    }
     if registered.status == DeviceStatus::AwaitingConfirmation {
         let command = format!("bloonio-phone confirm-device {}", registered.pairing.device_id);
         text.push_str(&format!("\nIt may do nothing yet: confirm it on a device that is paired already ({command})."));

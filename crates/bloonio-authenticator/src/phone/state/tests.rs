@@ -28,6 +28,8 @@ pub fn pairing(relay: &str, tenant: char, user: &str, device: char) -> Pairing {
         session_token: Secret::new("hush-session"),
         session_since: Timestamp::from_secs(0),
         session_until: Timestamp::from_secs(100),
+        otpauth_uri: None,
+        last_totp_step: None,
     }
 }
 

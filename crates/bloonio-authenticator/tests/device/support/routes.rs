@@ -26,11 +26,11 @@ type Shared = Arc<Mutex<World>>;
 type Answer = Result<Response, Refused>;
 
 #[derive(Debug)]
-pub struct Refused(Failure);
+pub struct Refused(Box<Failure>);
 
 impl From<ErrorCode> for Refused {
     fn from(code: ErrorCode) -> Self {
-        Self(Failure::new(code))
+        Self(Box::new(Failure::new(code)))
     }
 }
 
@@ -72,7 +72,7 @@ async fn note(State(world): State<Shared>, request: Request, next: Next) -> Resp
         world.refusals.get(&path).cloned()
     };
     if let Some(failure) = refusal {
-        return Refused(failure).into_response();
+        return Refused(Box::new(failure)).into_response();
     }
     let answer = next.run(Request::from_parts(parts, Body::from(body))).await;
     match lock(&world).losses.get_mut(&path) {
@@ -117,11 +117,16 @@ async fn register(State(world): State<Shared>, headers: axum::http::HeaderMap, b
     };
     let status =
         if world.devices.iter().any(lives) { DeviceStatus::AwaitingConfirmation } else { DeviceStatus::Active };
+    let of_user =
+        |device: &&Device| device.info.tenant_id == tenant_id && device.info.user_socket_hash.as_str() == user;
+    let known = world.devices.iter().find(of_user).map(|device| device.info.relay_user_linked_id.clone());
+    // Only the first device of a pairing is handed the seed.
+    let totp = known.is_none().then(|| json!({"otpauth_uri": super::OTPAUTH_URI}));
     let info = PairingInfo {
         tenant_name: format!("Bank of {tenant_id}"),
         tenant_id,
         user_socket_hash: user.parse().unwrap(),
-        relay_user_linked_id: world.draw(24).parse().unwrap(),
+        relay_user_linked_id: known.unwrap_or_else(|| world.draw(24).parse().unwrap()),
         device_id: world.draw(24).parse().unwrap(),
         display_name: user,
         display_logo_url: None,
@@ -134,9 +139,12 @@ async fn register(State(world): State<Shared>, headers: axum::http::HeaderMap, b
         session: session.clone(),
         replaced: Vec::new(),
     });
-    let data = json!({
+    let mut data = json!({
         "device_session_token": session, "expires_in": 2_592_000, "pairing": info, "device_status": status
     });
+    if let Some(totp) = totp {
+        data["totp"] = totp;
+    }
     Ok((StatusCode::CREATED, Json(Success::new(201, "ok", data))).into_response())
 }
 
@@ -221,7 +229,7 @@ async fn submit(State(world): State<Shared>, headers: axum::http::HeaderMap, bod
         _ => return Err(ErrorCode::Gone.into()),
     }
     if prompt.custom_type == CustomType::GoldenNumber && response.approved && response.selected_number.is_none() {
-        return Err(Refused(Failure::invalid(vec![FieldProblem::new("selected_number", "is required")])));
+        return Err(Refused(Box::new(Failure::invalid(vec![FieldProblem::new("selected_number", "is required")]))));
     }
     let decision = Decision {
         tenant_id: device.info.tenant_id.as_str(),

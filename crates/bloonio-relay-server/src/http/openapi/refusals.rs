@@ -58,6 +58,14 @@ refusals_of!(
     TenantRefusals: InvalidSignature, TimestampOutOfWindow, RequestReplayed, TenantSuspended
 );
 refusals_of!(
+    /// Of a tenant call that brings a one-time code.
+    CodeRefusals: InvalidSignature, TimestampOutOfWindow, RequestReplayed, InvalidTotp, TenantSuspended
+);
+refusals_of!(
+    /// Of a device's answer to a prompt.
+    AnswerRefusals: InvalidDeviceToken, InvalidDeviceSignature, InvalidTotp, TenantSuspended, DeviceNotConfirmed
+);
+refusals_of!(
     /// Of every device call.
     DeviceRefusals: InvalidDeviceToken, TenantSuspended, DeviceNotConfirmed
 );

@@ -27,9 +27,6 @@ pub fn challenge(body: &Value, config: &TenantConfig) -> Result<AuthChallenge, S
     let user_socket_hash = reader.parsed("user_socket_hash");
     let instruction_id = reader.parsed("instruction_id");
     let custom_type = reader.parsed("custom_type");
-    if custom_type == Some(CustomType::Totp) {
-        reader.problem("custom_type", "must be goldenNumber or localAuth: totp is not supported yet");
-    }
     let expected_action = reader.text("expected_action", 1..=128);
     if !given(body, "backend_url") && body.is_object() {
         reader.problem("backend_url", "is required");

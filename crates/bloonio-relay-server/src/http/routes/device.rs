@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use crate::app::SharedApp;
 use crate::http::auth::device::{DeviceCaller, ProofCaller, RegisteredDevice};
 use crate::http::error::{Answer, ApiError};
-use crate::http::openapi::DeviceRefusals;
+use crate::http::openapi::{AnswerRefusals, DeviceRefusals};
 use crate::http::read;
 use crate::push::PushKind;
 use crate::push::stream::{Hint, listen};
@@ -191,14 +191,15 @@ fn event(tenant_id: &TenantId, hint: &Hint) -> Event {
     Event::default().event(name).data(data.to_string())
 }
 
-/// Answers a prompt. 200 means that the decision is durable.
+/// Answers a prompt. 200 means that the decision is durable. Approving a `totp` prompt needs `totp_code`; the third wrong one
+/// denies the prompt.
 #[utoipa::path(post, path = "/api/v1/device/submit-response", tag = "devices", security(("device_token" = [])),
     request_body = DeviceResponse, responses(
     (status = 200, description = "Decided", body = Success<Decided>),
     (status = 404, description = "`NOT_FOUND`", body = Failure),
     (status = 409, description = "`ALREADY_DECIDED`", body = Failure),
     (status = 410, description = "`GONE`: expired or withdrawn", body = Failure),
-    DeviceRefusals,
+    AnswerRefusals,
 ))]
 pub async fn submit(State(app): State<SharedApp>, caller: DeviceCaller) -> Result<Answer<Decided>, ApiError> {
     let response = read::device::response(&caller.body.json()?)?;

@@ -1,12 +1,13 @@
 //! POST /device/register-token: a proof becomes a device (PROTOCOL 4, SECURITY "Devices").
 //!
-//! Proof, pairing, device, alert and callback change in one transaction, or none of them does.
+//! Proof, pairing, device, seed, alert and callback change in one transaction, or none of them does.
 
+use bloonio_auth_api::totp::Enrolment;
 use bloonio_wire::callback::Flow;
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::decision::DeviceKey;
-use bloonio_wire::device::{DeviceStatus, PairingInfo, Platform, PreparePairing, Registration};
+use bloonio_wire::device::{DeviceStatus, PairingInfo, Platform, PreparePairing, Registration, TotpSeed};
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId, UserSocketHash};
 use serde::Serialize;
 use tracing::info;
@@ -23,6 +24,7 @@ use crate::storage::delivery::{self, NewDelivery};
 use crate::storage::device::NewDevice;
 use crate::storage::pairing::{Pairing, ProofUse};
 use crate::storage::{Tx, device, pairing};
+use crate::telemetry::AUDIT;
 use crate::token::{Proof, SESSION_TTL};
 
 /// A pairing has no more devices than this, those that wait included (PROTOCOL 4).
@@ -101,11 +103,19 @@ pub async fn register(
         notice::insert(app, &mut tx, tenant, &pairing.relay_user_linked_id, notice, now).await?
     };
     device::insert(&mut tx, tenant_id, &new, now).await?;
+    if count.active == 0 {
+        // Whatever the codes of devices that are gone: the pairing begins anew, and so does its seed.
+        app.totp.forget(&mut tx, tenant_id, &pairing.relay_user_linked_id).await?;
+    }
+    let totp = hand_over_seed(app, &mut tx, tenant, &pairing, &new).await?;
     call_back(&mut tx, tenant, &pairing, &new, first, now).await?;
     let token = app.tokens.issue_session(app.random.as_ref(), now, tenant_id, &new.device_id, 1)?;
     app.storage.commit(tx).await?;
 
     info!(tenant.id = tenant_id.as_str(), device.id = new.device_id.as_str(), first, waits, "a device was registered");
+    if totp.is_some() {
+        audit_seed(tenant_id, &new);
+    }
     app.outbox.wake();
     if let Some(alert) = alert {
         receipt::push_unattended(app, alert);
@@ -115,7 +125,41 @@ pub async fn register(
         expires_in: SESSION_TTL.as_secs(),
         pairing: info_of(tenant, pairing, new.device_id),
         device_status: new.status,
+        totp,
     })
+}
+
+fn audit_seed(tenant: &TenantId, new: &NewDevice) {
+    info!(
+        target: AUDIT,
+        operation = "register-token",
+        tenant.id = tenant.as_str(),
+        pairing.id = new.relay_user_linked_id.as_str(),
+        device.id = new.device_id.as_str(),
+        "a seed for one-time codes was made and handed over"
+    );
+}
+
+/// The pairing's seed, made for the first device that may act at once. Further devices get none, and one that waits none
+/// ever: this answer is the only one that a seed travels in (PROTOCOL 4; SECURITY, "Devices").
+async fn hand_over_seed(
+    app: &SharedApp,
+    tx: &mut Tx,
+    tenant: &Tenant,
+    pairing: &Pairing,
+    new: &NewDevice,
+) -> Result<Option<TotpSeed>, ServiceError> {
+    if new.status != DeviceStatus::Active {
+        return Ok(None);
+    }
+    let enrolment = Enrolment {
+        relay_user_linked_id: &pairing.relay_user_linked_id,
+        device_id: &new.device_id,
+        issuer: tenant.display_name(),
+        account: &pairing.display_name,
+    };
+    let made = app.totp.enrol(tx, &tenant.tenant_id, &enrolment).await?;
+    Ok(made.map(|uri| TotpSeed { otpauth_uri: uri.expose().to_owned() }))
 }
 
 /// The user's pairing with what the backend says of him now; begun if there is none.
