@@ -2,6 +2,7 @@
 
 mod cluster;
 mod tls;
+mod wire;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use crate::wait;
 
 pub use cluster::Cluster;
 pub use tls::TlsServer;
+pub use wire::Wire;
 
 /// Keeps a server as long as its standard input is open. That closes when the test lets go of it, and when the test's
 /// process ends in whatever way.

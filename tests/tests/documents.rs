@@ -87,6 +87,16 @@ fn every_test_that_the_security_model_names_exists() {
     }
 }
 
+#[test]
+fn every_row_of_the_contract_runs_on_redis_too() {
+    let rows = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/adapters");
+    let on_redis = include_str!("adapters_on_redis.rs");
+    for entry in std::fs::read_dir(rows).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name == "main.rs" || on_redis.contains(&format!("adapters/{name}\"")), "{name} is not there");
+    }
+}
+
 /// The sources of an adapter, without its tests.
 fn sources(adapter: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(adapter).join("src");

@@ -19,7 +19,7 @@ use example_bank::{page, process, protection, sign_in};
 /// The example bank: protected routes on actix-web.
 ///
 /// The relay and the credentials come from the environment: BLOONIO_RELAY_BASE_URL, BLOONIO_RELAY_TENANT_ID,
-/// BLOONIO_RELAY_TENANT_SECRET and BLOONIO_RELAY_STATE_BACKEND=memory at least.
+/// BLOONIO_RELAY_TENANT_SECRET, and BLOONIO_RELAY_STATE_BACKEND_URL or BLOONIO_RELAY_STATE_BACKEND=memory at least.
 #[derive(Debug, Parser)]
 struct Options {
     /// Address to listen on; port 0 picks a free one.

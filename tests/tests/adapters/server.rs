@@ -5,12 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bloonio_sudo::resolver::Resolved;
-use bloonio_sudo::{CustomType, DataType, ErrorCode, FieldError, RelaySettings, RequestView, SudoRequirement};
+use bloonio_sudo::store::InstructionStore;
+use bloonio_sudo::{
+    CustomType, DataType, ErrorCode, FieldError, RelaySettings, RequestView, SudoEngineBuilder, SudoRequirement,
+};
 use bloonio_tests::bank::Framework;
 use serde_json::{Value, json};
 
 use crate::client::{Ask, Heard, write};
 use crate::support::{Stage, settings, transfer};
+
+pub type Store = Arc<dyn InstructionStore>;
 
 /// What is protected, and how: each entry is every path below the prefix, for every method.
 fn protected() -> Vec<(&'static str, SudoRequirement)> {
@@ -76,11 +81,10 @@ impl Server {
     }
 
     pub async fn with(framework: Framework, settings: RelaySettings) -> Self {
-        Self::over(
-            framework,
-            Stage::with(settings, |builder| builder.with_identity(crate::support::identify).sudo_resolver(resolve)),
-        )
-        .await
+        let clock = Stage::clock();
+        let store = crate::store(clock.clone()).await;
+        let more = |builder: SudoEngineBuilder| builder.with_identity(crate::support::identify).sudo_resolver(resolve);
+        Self::over(framework, Stage::over(settings, clock, store, more)).await
     }
 
     pub async fn over(framework: Framework, stage: Stage) -> Self {

@@ -41,7 +41,7 @@
 //! replica that takes over may still hold the approval as good. [`RedisOptions::with_required_replicas`] waits for
 //! acknowledgements and refuses where they are missing, which makes that window small; it does not close it (`WAIT` is no
 //! consensus). Where one approval must never run twice whatever fails, consume it in the transaction of your own database
-//! ([`SudoRequirement::with_consumption_in_transaction`](crate::SudoRequirement)), and let Redis hold the rest.
+//! ([`SudoRequirement::with_consume_in_transaction`](crate::SudoRequirement::with_consume_in_transaction)), and let Redis hold the rest.
 
 mod attention;
 mod connect;

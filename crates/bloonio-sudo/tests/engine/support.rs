@@ -197,13 +197,13 @@ impl RelayClient for RecordingRelay {
 /// A store that works until it is told not to.
 #[derive(Debug)]
 pub struct FragileStore {
-    inner: MemoryStore,
+    inner: Arc<dyn InstructionStore>,
     broken: AtomicBool,
 }
 
 impl FragileStore {
-    pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { inner: MemoryStore::new(clock), broken: AtomicBool::new(false) })
+    pub fn over(inner: Arc<dyn InstructionStore>) -> Arc<Self> {
+        Arc::new(Self { inner, broken: AtomicBool::new(false) })
     }
 
     pub fn set_broken(&self, broken: bool) {
@@ -293,9 +293,23 @@ impl Stage {
     }
 
     pub fn with(settings: RelaySettings, more: impl FnOnce(SudoEngineBuilder) -> SudoEngineBuilder) -> Self {
+        let clock = Self::clock();
+        Self::over(settings, clock.clone(), Arc::new(MemoryStore::new(clock)), more)
+    }
+
+    pub fn clock() -> Arc<ManualClock> {
+        Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)))
+    }
+
+    /// Over another store, which lives by `clock`.
+    pub fn over(
+        settings: RelaySettings,
+        clock: Arc<ManualClock>,
+        store: Arc<dyn InstructionStore>,
+        more: impl FnOnce(SudoEngineBuilder) -> SudoEngineBuilder,
+    ) -> Self {
         let relay = RecordingRelay::new();
-        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
-        let store = FragileStore::new(clock.clone());
+        let store = FragileStore::over(store);
         let builder =
             SudoEngine::builder(settings).with_clock(clock.clone()).with_store(store.clone()).with_relay(relay.clone());
         Self { engine: more(builder).build().unwrap(), relay, clock, store }
