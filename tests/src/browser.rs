@@ -2,6 +2,7 @@
 //! `cargo xtask test` installs where they are missing.
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -57,7 +58,7 @@ impl Browser {
     /// Starts one.
     pub async fn start() -> Self {
         let profile = TempDir::new().expect("temporary folder");
-        let (chromedriver, port) = start_driver().await;
+        let (chromedriver, port) = start_driver(profile.path()).await;
         let mut arguments: Vec<_> = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
         let mut wanted = Capabilities::new();
@@ -157,10 +158,16 @@ impl Browser {
     }
 }
 
-/// Starts chromedriver, which picks a free port and announces it.
-async fn start_driver() -> (Child, u16) {
+/// Starts chromedriver, which picks a free port and announces it. Whatever it or the browser leaves lies in `folder`.
+async fn start_driver(folder: &Path) -> (Child, u16) {
     let mut command = Command::new("chromedriver");
-    command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    command
+        .env("TMPDIR", folder)
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     let mut child = command.spawn().expect("chromedriver is missing: `cargo xtask test` installs it as root");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let announced = async {

@@ -9,13 +9,18 @@ use bloonio_sudo::client::{Outcome, RelayError};
 use bloonio_sudo::wire::challenge::AuthChallenge;
 use bloonio_sudo::wire::clock::SystemClock;
 use bloonio_sudo::wire::delivery::{DeliveryState, DeviceState};
+use bloonio_sudo::wire::device::Platform;
 use bloonio_sudo::{
     AlertKind, CustomType, ErrorCode, InstructionId, NextStep, PreparePairing, RelayApi, RelayClient, RelaySettings,
     SecurityAlert, TenantId, UserSocketHash,
 };
+use bloonio_tests::fcm::FcmEmulator;
+use bloonio_tests::fcm::fault::{Fault, Gate};
+use bloonio_tests::handset::Handset;
 use bloonio_tests::phone::Phone;
-use bloonio_tests::relay::Relay;
+use bloonio_tests::relay::{Relay, RelaySetup};
 use bloonio_tests::tenant::TenantBackend;
+use bloonio_tests::wait;
 use serde_json::json;
 
 fn settings(relay: &Relay, tenant: &TenantBackend) -> RelaySettings {
@@ -164,6 +169,42 @@ async fn a_call_that_breaks_rules_is_told_from_one_that_an_operator_must_mend() 
     relay.operator().post(&format!("/suspend/tenant?tenant_id={}", tenant.tenant_id), json!({})).await.data();
     let suspended = code(client.revoke_pairing(&user()).await);
     assert_eq!(suspended, (ErrorCode::TenantSuspended, NextStep::AskOperator));
+}
+
+#[tokio::test]
+async fn a_prompt_is_sent_though_the_push_service_is_slower_than_the_client() {
+    let emulator = FcmEmulator::start().await;
+    let gate = Gate::default();
+    // The relay gets no token to push with.
+    emulator.fault_next_token([Fault::Hold(gate.clone())]);
+    let relay = RelaySetup::default()
+        .with("RELAY_FCM_CREDENTIALS", emulator.credentials_path().to_str().unwrap())
+        .with("RELAY_FCM_ENDPOINT", emulator.endpoint())
+        .with("RELAY_EXTRA_CA_FILE", emulator.ca_pem_path().to_str().unwrap())
+        .start()
+        .await;
+    let tenant = relay.operator().provision("Bank").await;
+    let settings = RelaySettings::from_lookup(|name| match name {
+        "BLOONIO_RELAY_BASE_URL" => Some(relay.base_url().to_owned()),
+        "BLOONIO_RELAY_TENANT_ID" => Some(tenant.tenant_id.clone()),
+        "BLOONIO_RELAY_TENANT_SECRET" => Some(tenant.secret.expose().to_owned()),
+        "BLOONIO_RELAY_STATE_BACKEND" => Some("memory".to_owned()),
+        "BLOONIO_RELAY_REQUEST_TIMEOUT_SECONDS" => Some("4".to_owned()),
+        _ => None,
+    });
+    let client = HttpRelayClient::new(&settings.unwrap(), Arc::new(SystemClock)).unwrap();
+    emulator.add_device("token-android", Platform::Android);
+    let offer = client.prepare_pairing(&profile()).await.unwrap();
+    Handset::paired(&offer.pairing_uri, "android", "token-android").await;
+
+    let sent = client.send_auth_challenge(&challenge("prompt-01")).await.unwrap();
+    assert_eq!((sent.delivered_count, sent.failed_count), (0, 0), "it is with the relay, and nobody has it yet");
+    gate.open();
+    let id = instruction("prompt-01");
+    let delivered = wait::until("the push", || async {
+        client.fetch_delivery_status(&id).await.ok().filter(|found| found.status == DeliveryState::Delivered)
+    });
+    assert_eq!(delivered.await.delivered_count, 1);
 }
 
 #[tokio::test]

@@ -108,8 +108,8 @@ async fn bad_input_names_every_broken_rule() {
         ),
         (
             json!({"user_socket_hash": USER, "instruction_id": "instruction-1", "custom_type": "totp",
-                "expected_action": "a", "backend_url": "https://b.example"}),
-            vec!["custom_type"],
+                "expected_action": "a", "backend_url": "https://b.example", "numbers": [11, 22, 33]}),
+            vec!["numbers"],
         ),
     ] {
         let answer = tenant.post("/relay/send/auth-challenge", body.clone()).await;

@@ -11,6 +11,7 @@ pub mod pairing;
 pub mod prompt;
 pub mod push;
 pub mod replay;
+pub mod retention;
 pub mod tenant;
 
 use std::path::Path;
@@ -52,7 +53,13 @@ pub struct Storage {
     writer: SqlitePool,
 }
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "relay", include_str!("../migrations/sqlite/0001_relay.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "relay", include_str!("../migrations/sqlite/0001_relay.sql")),
+    (2, "retention", include_str!("../migrations/sqlite/0002_retention.sql")),
+];
+
+/// How long a health check waits for the writer: whatever holds it longer holds up decisions, too.
+const WRITER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 impl Storage {
     /// Opens (and creates) the database of a `sqlite://` URL. Does not migrate.
@@ -125,13 +132,18 @@ impl Storage {
         Ok(tx.commit().await?)
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and can be written to: without its writer the relay takes no decision. Nothing is
+    /// changed.
     ///
     /// # Errors
     /// [`StorageError::Database`].
     pub async fn ping(&self) -> Result<(), StorageError> {
         sqlx::query("-- ping\nSELECT 1").execute(&self.readers).await?;
-        Ok(())
+        let writer = async { Ok(self.begin().await?.rollback().await?) };
+        match tokio::time::timeout(WRITER_ANSWERS_WITHIN, writer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
+        }
     }
 
     /// Closes the database; what was committed is on disk.

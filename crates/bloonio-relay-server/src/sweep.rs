@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, SharedApp};
-use crate::storage::{StorageError, pairing, replay};
+use crate::storage::{StorageError, pairing, replay, retention};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(30);
@@ -33,6 +33,7 @@ pub async fn sweep(app: &Arc<App>) -> Result<(), StorageError> {
     app.metrics.fold();
     let replays = replay::sweep(&app.storage, app.clock.now()).await?;
     let proofs = pairing::forget_proofs(&app.storage, app.clock.now()).await?;
-    tracing::debug!(replays, proofs, "swept");
+    let over = retention::sweep(&app.storage, app.clock.now()).await?;
+    tracing::debug!(replays, proofs, over, "swept");
     Ok(())
 }

@@ -242,6 +242,16 @@ async fn health_needs_no_key() {
 }
 
 #[tokio::test]
+async fn a_relay_that_cannot_write_is_not_ready() {
+    let relay = TestRelay::new().await;
+    let held = relay.app.storage.begin().await.unwrap();
+    get(&relay, "/health/ready").await.expect_error(503, "STORAGE_UNAVAILABLE");
+    assert_eq!(get(&relay, "/health/live").await.status, 200);
+    drop(held);
+    assert_eq!(get(&relay, "/health/ready").await.data(), &json!({"status": "ready"}));
+}
+
+#[tokio::test]
 async fn metrics_need_the_key_and_name_routes_never_paths() {
     let relay = TestRelay::new().await;
     get(&relay, "/metrics").await.expect_error(401, "INVALID_ADMIN_KEY");

@@ -435,6 +435,33 @@ async fn a68_retries_leave_half_of_the_places_to_first_attempts() {
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_read_is_given_up_and_holds_up_no_other() {
+    let rig = Rig::new().await;
+    let receiver = Receiver::start(Behaviour::Status(200)).await;
+    let tenant = rig.tenant().await;
+    let odd = rig.decide(&tenant.id, "instruction-odd", &receiver.url()).await;
+    let good = rig.decide(&tenant.id, "instruction-1", &receiver.url()).await;
+    // As a newer version, or a bad disk, might leave it: a tenant whose id is none.
+    for sql in [
+        "INSERT INTO tenants SELECT 'odd', tenant_name, secret_sealed, status, rate_limit_per_min, config, created_at, \
+         rotated_at FROM tenants",
+        "UPDATE deliveries SET tenant_id = 'odd' WHERE subject_id = 'instruction-odd'",
+    ] {
+        sqlx::query(sql).execute(rig.storage.writer()).await.unwrap();
+    }
+    let running = start(&rig);
+    rig.until_state(&good, DeliveryState::Acknowledged).await;
+    running.stop().await;
+    let row: (String, String) = sqlx::query_as("SELECT state, last_error FROM deliveries WHERE delivery_id = $1")
+        .bind(&odd)
+        .fetch_one(rig.storage.readers())
+        .await
+        .unwrap();
+    assert_eq!(row, ("dead".to_owned(), "unreadable".to_owned()));
+    assert_eq!(receiver.journal().len(), 1);
+}
+
+#[tokio::test]
 async fn lanes_take_turns() {
     let rig = Rig::new().await;
     let (noisy, quiet) = (rig.tenant().await, rig.tenant().await);

@@ -190,6 +190,33 @@ async fn until_row(relay: &TestRelay, address: &str, subject: &str, state: &str,
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_read_is_given_up_and_holds_up_no_other() {
+    let service = Arc::new(Service::default());
+    let relay = relay(&service, false).await;
+    let (bank, _) = bank(&relay, &["token-a", "token-b"]).await;
+    service.answers("token-a", unavailable());
+    service.answers("token-b", unavailable());
+    assert_eq!(ask(&bank, "instruction-1").await.status, 200);
+    service.accepts("token-a");
+    service.accepts("token-b");
+    // As a newer version, or a bad disk, might leave it: a kind of address that this one does not know.
+    let mut writer = relay.app.storage.writer().acquire().await.unwrap();
+    for sql in [
+        "PRAGMA ignore_check_constraints = ON",
+        "UPDATE devices SET address_kind = 'pigeon' WHERE address = 'token-a'",
+        "PRAGMA ignore_check_constraints = OFF",
+    ] {
+        sqlx::query(sql).execute(&mut *writer).await.unwrap();
+    }
+    drop(writer);
+    relay.clock.advance(Duration::from_secs(15));
+    relay.app.start();
+    until_row(&relay, "token-b", "instruction-1", "delivered", 2).await;
+    let (state, _, error, _) = row(&relay, "token-a", "instruction-1").await;
+    assert_eq!((state.as_str(), error.as_deref()), ("failed", Some("unreadable")));
+}
+
+#[tokio::test]
 async fn one_prompt_to_three_devices_and_a_stream_is_three_messages() {
     let service = Arc::new(Service::default());
     let relay = relay(&service, false).await;

@@ -159,8 +159,8 @@ async function answered(url, request, signal, patienceMs) {
       response = await fetch(url, asking);
       body = parsed(await response.clone().text());
     } catch (error) {
-      signal.throwIfAborted();
       failed = error;
+      // Throws where it was the signal.
       await pause(PAUSE_MS, signal);
       continue;
     }

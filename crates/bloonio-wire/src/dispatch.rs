@@ -154,7 +154,7 @@ pub struct SudoDispatch {
     /// Life of the event in seconds, default 180; group actions up to 150 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_ttl_seconds: Option<i64>,
-    /// How to approve. `goldenNumber` is refused here: the relay could not check it.
+    /// How to approve. `goldenNumber` is refused here, since the relay could not check it; so there are no `numbers` either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_type: Option<CustomType>,
     /// How many must approve, default 1 or the group's own.

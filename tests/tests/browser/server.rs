@@ -179,20 +179,18 @@ async fn answer(
     }
 }
 
-/// What the page consists of comes over connections of its own: on one that was used before, Chromium answers a 408 by
-/// sending the request again.
-fn once(headers: &[(&'static str, &str)], body: &str) -> Says {
-    let headers = headers.iter().chain(&[("connection", "close")]);
-    Says::Answer(200, headers.map(|(name, value)| (*name, (*value).to_owned())).collect(), body.to_owned())
+fn file(headers: &[(&'static str, &str)], body: &str) -> Says {
+    let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
+    Says::Answer(200, headers.collect(), body.to_owned())
 }
 
 fn module() -> Says {
-    once(&[("content-type", "text/javascript; charset=utf-8")], SCRIPT)
+    file(&[("content-type", "text/javascript; charset=utf-8")], SCRIPT)
 }
 
 fn example() -> Says {
     let example = EXAMPLE.split("```js\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
-    once(&[("content-type", "text/javascript; charset=utf-8")], example)
+    file(&[("content-type", "text/javascript; charset=utf-8")], example)
 }
 
 fn page() -> Says {
@@ -202,5 +200,5 @@ fn page() -> Says {
         ("content-security-policy", POLICY),
         ("set-cookie", "session=of-the-page; HttpOnly; SameSite=Strict; Path=/"),
     ];
-    once(&headers, html)
+    file(&headers, html)
 }

@@ -11,6 +11,7 @@ use bloonio_wire::device::Platform;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use tracing::error;
 
 use self::status::PushState;
 use super::delivery::Lease;
@@ -116,7 +117,8 @@ pub async fn enqueue(
     Ok(())
 }
 
-const JOBS: &str = "SELECT p.tenant_id, p.subject_id, p.kind, p.device_id, p.platform, p.state, p.attempts,
+const JOBS: &str =
+    "SELECT p.rowid AS push_row, p.tenant_id, p.subject_id, p.kind, p.device_id, p.platform, p.state, p.attempts,
         p.expires_at, p.lease_token, p.fcm_message_id, d.relay_user_linked_id,
         CASE WHEN d.address_state = 'live' AND d.status = 'active' THEN d.address_kind END AS address_kind,
         CASE WHEN d.address_state = 'live' AND d.status = 'active' THEN d.address END AS address
@@ -168,10 +170,11 @@ pub async fn jobs(
 }
 
 /// Claims what is due for another attempt, and what a lapsed lease has left behind; of active tenants, and never after a
-/// prompt was answered or withdrawn or is over: such rows end here.
+/// prompt was answered or withdrawn or is over: such rows end here. One that cannot be read ends, too, with an alarm: it
+/// must hold up no other.
 ///
 /// # Errors
-/// [`StorageError`].
+/// [`StorageError::Database`].
 pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32) -> Result<Vec<PushJob>, StorageError> {
     let mut tx = storage.begin().await?;
     sqlx::query(
@@ -205,8 +208,30 @@ pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32)
     .await?;
     let statement = format!("-- claimed_pushes\n{JOBS} WHERE p.state IN ('due', 'sending') AND p.lease_token = $1");
     let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(&lease.token).fetch_all(&mut *tx).await?;
+    let mut readable = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match job(row) {
+            Ok(job) => readable.push(job),
+            Err(StorageError::Corrupt(_)) => give_up(&mut tx, row).await?,
+            Err(failure) => return Err(failure),
+        }
+    }
     tx.commit().await?;
-    rows.iter().map(job).collect()
+    Ok(readable)
+}
+
+async fn give_up(tx: &mut Tx, row: &SqliteRow) -> Result<(), StorageError> {
+    let push_row: i64 = row.try_get("push_row")?;
+    error!(push.row = push_row, "a push in the queue cannot be read; it is given up");
+    sqlx::query(
+        "-- give_up_unreadable_push
+         UPDATE pushes SET state = 'failed', error = 'unreadable', lease_until = NULL, lease_token = NULL
+         WHERE rowid = $1",
+    )
+    .bind(push_row)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Ends a claim; `false` means that the lease was lost meanwhile and nothing was changed.

@@ -66,7 +66,7 @@ pub fn terminal(text: &str) -> Result<String, PictureError> {
 
 /// The picture that a phone scans. Each holds the proof: show it to the user who asked, cache it nowhere.
 impl PairingOffer {
-    /// As a PNG; see [`png`].
+    /// As a PNG; see [`png()`].
     ///
     /// # Errors
     /// [`PictureError`].

@@ -27,7 +27,7 @@ pub async fn live() -> Answer<Health> {
     Answer::ok("The relay runs.", Health { status: "live" })
 }
 
-/// The relay can do its work: its storage answers.
+/// The relay can do its work: its storage answers, and can be written to.
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
     (status = 200, description = "It can work", body = Success<Health>),
     (status = 503, description = "STORAGE_UNAVAILABLE", body = Failure),

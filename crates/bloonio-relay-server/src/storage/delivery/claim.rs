@@ -4,6 +4,7 @@ use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use tracing::error;
 
 use super::{Claimed, Lease};
 use crate::storage::{Storage, StorageError, Tx};
@@ -60,8 +61,10 @@ const CLAIM: &str = "-- claim_deliveries
 /// held (PROTOCOL 3). Lanes take turns: the first row of every lane comes before the second of any, so that a thousand
 /// rows of one lane delay no other lane's first. So do first attempts and retries, so that neither starves the other.
 ///
+/// A row that cannot be read is given up at once, with an alarm: it must hold up nobody else's.
+///
 /// # Errors
-/// [`StorageError`].
+/// [`StorageError::Database`].
 pub async fn claim(
     tx: &mut Tx,
     now: Timestamp,
@@ -77,7 +80,30 @@ pub async fn claim(
         .bind(limits.retries)
         .fetch_all(&mut **tx)
         .await?;
-    rows.iter().map(claimed).collect()
+    let mut readable = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match claimed(row) {
+            Ok(claimed) => readable.push(claimed),
+            Err(StorageError::Corrupt(_)) => give_up(tx, row, now).await?,
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(readable)
+}
+
+async fn give_up(tx: &mut Tx, row: &SqliteRow, now: Timestamp) -> Result<(), StorageError> {
+    let delivery_id: String = row.try_get("delivery_id")?;
+    error!(delivery.id = delivery_id, "a callback in the outbox cannot be read; it is given up");
+    sqlx::query(
+        "-- give_up_unreadable_delivery
+         UPDATE deliveries SET state = 'dead', settled_at = $2, last_error = 'unreadable', lease_token = NULL
+         WHERE delivery_id = $1",
+    )
+    .bind(delivery_id)
+    .bind(now.as_millis())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 fn claimed(row: &SqliteRow) -> Result<Claimed, StorageError> {

@@ -1,0 +1,69 @@
+//! What the approval costs, measured as ratios of two things in one run: machines are shared and noisy, so a rate alone says
+//! little. `docs/src/performance.md` has the figures and the commands that made them.
+
+mod app;
+mod drive;
+mod instructions;
+mod load;
+mod quiet_relay;
+mod redis;
+mod release;
+mod serve;
+mod stats;
+mod waiting;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{Framework, Scene};
+
+/// Measures what the approval costs.
+#[derive(Debug, Parser)]
+#[command(name = "bloonio-bench")]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Count the instructions of a request with each layer, by callgrind; needs valgrind.
+    Instructions,
+    /// Compare request rates, A B B A, from another process; starts a private Redis.
+    Load {
+        /// How often A B B A is played.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Requests of each play.
+        #[arg(long, default_value_t = 4000)]
+        requests: usize,
+    },
+    /// Measure how long after a decision a waiting request runs, in memory and through Redis.
+    Release {
+        /// How many requests wait, one after the other.
+        #[arg(long, default_value_t = 400)]
+        waits: usize,
+    },
+    /// Compare the memory of waiting requests with that of requests that are merely parked.
+    Waiting {
+        /// How many wait at once; each takes an open file on both sides.
+        #[arg(long, default_value_t = 9000)]
+        requests: usize,
+    },
+    /// Answer some requests in this process; what `instructions` counts.
+    #[command(hide = true)]
+    Drive { framework: Framework, scene: Scene, prepared: usize, executed: usize },
+    /// Serve on a free port; what `load` and `waiting` ask.
+    #[command(hide = true)]
+    Serve { framework: Framework, redis: Option<String> },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Options::parse().command {
+        Command::Instructions => instructions::run(),
+        Command::Load { rounds, requests } => load::run(rounds, requests),
+        Command::Release { waits } => release::run(waits),
+        Command::Waiting { requests } => waiting::run(requests),
+        Command::Drive { framework, scene, prepared, executed } => drive::run(framework, scene, prepared, executed),
+        Command::Serve { framework, redis } => serve::run(framework, redis),
+    }
+}
