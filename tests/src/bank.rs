@@ -34,6 +34,7 @@ pub struct Bank {
     /// The process.
     pub process: Process,
     http: reqwest::Client,
+    host: Option<&'static str>,
 }
 
 impl Bank {
@@ -65,12 +66,22 @@ impl Bank {
             .env("RUST_LOG", "info,bloonio_sudo=debug")
             .envs(variables.iter().copied());
         let process = Process::start(program, command).await.expect("the bank starts");
-        Self { process, http: http() }
+        Self { process, http: http(), host: None }
+    }
+
+    /// The bank behind a name: what a load balancer's customers say in `Host`, whichever process they get.
+    #[must_use]
+    pub fn known_as(mut self, host: &'static str) -> Self {
+        self.host = Some(host);
+        self
     }
 
     /// A request of somebody with `token` (`demo-jane`, …).
     pub fn request(&self, method: reqwest::Method, path: &str, token: &str) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, self.process.url(path));
+        let mut request = self.http.request(method, self.process.url(path));
+        if let Some(host) = self.host {
+            request = request.header("host", host);
+        }
         if token.is_empty() { request } else { request.bearer_auth(token) }
     }
 

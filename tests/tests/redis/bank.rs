@@ -13,6 +13,9 @@ use futures_util::future::join_all;
 use rstest::rstest;
 use serde_json::json;
 
+/// What both answer to: approvals are bound to it.
+const HOST: &str = "bank.example";
+
 /// Relay, phone, and two banks; callbacks go to the first.
 pub struct Scene {
     pub stage: Stage,
@@ -26,9 +29,9 @@ impl Scene {
         let url = redis.url();
         let own = [("BLOONIO_RELAY_STATE_BACKEND", "redis"), ("BLOONIO_RELAY_STATE_BACKEND_URL", url.as_str())];
         let variables = [&own[..], more].concat();
-        let stage = Stage::set_on(first, RelaySetup::default(), &variables).await;
-        let other = Bank::start(second, stage.relay.base_url(), &stage.tenant, &variables).await;
-        Self { stage, other, redis }
+        let Stage { relay, tenant, bank, phone } = Stage::set_on(first, RelaySetup::default(), &variables).await;
+        let other = Bank::start(second, relay.base_url(), &tenant, &variables).await.known_as(HOST);
+        Self { stage: Stage { relay, tenant, bank: bank.known_as(HOST), phone }, other, redis }
     }
 
     pub fn banks(&self) -> [&Bank; 2] {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bloonio_sudo::instruction::InstructionStatus;
-use bloonio_sudo::store::InstructionStore;
 use bloonio_sudo::store::redis::RedisStore;
+use bloonio_sudo::store::{InstructionStore, Wakeups};
 use bloonio_tests::redis::RedisServer;
 use bloonio_tests::wait;
 use futures_util::future::join_all;
@@ -17,13 +17,13 @@ use crate::cast::{APPROVED, DENIED, connect, created, tenant, wish};
 /// A waiter looks by himself every ten seconds: who is there well before has been told.
 const TOLD_WITHIN: Duration = Duration::from_secs(8);
 
-/// Waits as the engine does: looks, and waits for the next change.
-async fn answered(store: &RedisStore, n: usize) -> InstructionStatus {
+/// Waits as the engine does: for the next change, then looks.
+async fn answered(store: &RedisStore, n: usize, mut wakeups: Wakeups) -> InstructionStatus {
     let id = wish(n).instruction_id;
-    let mut wakeups = store.subscribe(&tenant(), &id).await.unwrap().expect("it is there");
     loop {
+        wakeups.next().await;
         match store.get(&tenant(), &id).await.unwrap().unwrap().status {
-            InstructionStatus::Pending => wakeups.next().await,
+            InstructionStatus::Pending => {}
             other => return other,
         }
     }
@@ -70,10 +70,14 @@ async fn ten_thousand_wait_in_one_process_and_each_is_told() {
     let (here, there) = (Arc::new(connect(&server.url()).await), connect(&server.url()).await);
     stream::iter(0..WAITERS).for_each_concurrent(64, async |n| drop(created(&there, wish(n)).await)).await;
     let mut waiting = JoinSet::new();
-    for n in 0..WAITERS {
+    let mut entering = stream::iter(0..WAITERS)
+        .map(async |n| (n, here.subscribe(&tenant(), &wish(n).instruction_id).await.unwrap().unwrap()))
+        .buffer_unordered(64);
+    while let Some((n, wakeups)) = entering.next().await {
         let here = Arc::clone(&here);
-        waiting.spawn(async move { answered(&here, n).await });
+        waiting.spawn(async move { answered(&here, n, wakeups).await });
     }
+    drop(entering);
     for chunk in (0..WAITERS).collect::<Vec<_>>().chunks(64) {
         let deciding = chunk.iter().map(|n| {
             let there = &there;

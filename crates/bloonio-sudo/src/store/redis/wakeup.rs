@@ -21,6 +21,10 @@ use crate::store::Wakeups;
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How often a failed subscription is tried again.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(500);
+/// So many are woken at once where everybody is…
+const AT_ONCE: usize = 500;
+/// …with so long a pause behind them.
+const BREATH: Duration = Duration::from_millis(10);
 /// At first the map is tidied when it has so many entries.
 const TIDY_FROM: usize = 64;
 
@@ -59,10 +63,13 @@ impl Waiting {
         }
     }
 
-    fn wake_all(&self) {
-        self.lock().by_id.values().for_each(|sender| {
-            sender.send_replace(());
-        });
+    /// Wakes everybody, and not all at once: each looks then, and Redis may just have come back.
+    async fn wake_all(&self) {
+        let everybody: Vec<_> = self.lock().by_id.keys().cloned().collect();
+        for some in everybody.chunks(AT_ONCE) {
+            some.iter().for_each(|id| self.wake(id));
+            tokio::time::sleep(BREATH).await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Senders> {
@@ -77,8 +84,8 @@ pub(super) async fn listen(subscriber: SubscriberClient, waiting: Arc<Waiting>) 
     loop {
         tokio::select! {
             message = messages.recv() => match message {
-                Ok(message) => pass_on(&message, &waiting),
-                Err(RecvError::Lagged(_)) => waiting.wake_all(),
+                Ok(message) => pass_on(&message, &waiting).await,
+                Err(RecvError::Lagged(_)) => waiting.wake_all().await,
                 Err(RecvError::Closed) => return,
             },
             reconnected = reconnections.recv() => {
@@ -86,16 +93,16 @@ pub(super) async fn listen(subscriber: SubscriberClient, waiting: Arc<Waiting>) 
                     return;
                 }
                 subscribe_again(&subscriber, &mut reconnections).await;
-                waiting.wake_all();
+                waiting.wake_all().await;
             }
         }
     }
 }
 
-fn pass_on(message: &Message, waiting: &Waiting) {
+async fn pass_on(message: &Message, waiting: &Waiting) {
     match message.value.as_str() {
         Some(id) => waiting.wake(&id),
-        None => waiting.wake_all(),
+        None => waiting.wake_all().await,
     }
 }
 
@@ -117,10 +124,12 @@ mod tests {
         let waiting = Waiting::default();
         let id = InstructionId::parse("instruction-1").unwrap();
         let mut wakeups = waiting.enter(&id);
-        for wake in [&|| waiting.wake("instruction-1"), &|| waiting.wake_all(), &|| {}] as [&dyn Fn(); 3] {
-            wake();
-            wakeups.next().await;
-        }
+        waiting.wake("instruction-1");
+        wakeups.next().await;
+        waiting.wake_all().await;
+        wakeups.next().await;
+        // By itself.
+        wakeups.next().await;
         waiting.wake("instruction-2");
         assert!(tokio::time::timeout(LOOK_AGAIN / 2, wakeups.next()).await.is_err(), "another's change");
     }
