@@ -87,7 +87,7 @@ async fn serve_axum(redis: Option<String>) -> anyhow::Result<()> {
     let mut app = on_axum::app(engine(store, Some(told))?)
         .route("/asked", get(move || async move { asked_by.load(Ordering::SeqCst).to_string() }))
         .route("/parked", get(move || async move { parked_by.load(Ordering::SeqCst).to_string() }))
-        .route("/park/{n}", post(move |_: Bytes| park(Arc::clone(&parked))));
+        .route("/park/{n}", post(move |body: Bytes| park(Arc::clone(&parked), body)));
     if let Some(url) = &redis {
         let route = Router::new().route("/one-script/{n}", post(one_script));
         app = app.merge(route.with_state(OneScript::connect(url).await?));
@@ -97,9 +97,11 @@ async fn serve_axum(redis: Option<String>) -> anyhow::Result<()> {
     Ok(axum::serve(listener, app).await?)
 }
 
-async fn park(parked: Arc<AtomicUsize>) {
+/// Waits for ever, with the body that a handler would need then.
+async fn park(parked: Arc<AtomicUsize>, body: Bytes) -> String {
     parked.fetch_add(1, Ordering::SeqCst);
     std::future::pending::<()>().await;
+    body.len().to_string()
 }
 
 async fn serve_actix() -> anyhow::Result<()> {

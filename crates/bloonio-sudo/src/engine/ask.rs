@@ -17,7 +17,7 @@ use crate::fingerprint::Binding;
 use crate::instruction::{Ending, Instruction, InstructionStatus, Redemption, TokenHash};
 use crate::policy::Prompt;
 use crate::request::RequestView;
-use crate::store::{Created, ExpireOutcome, Limits, NewInstruction};
+use crate::store::{Created, ExpireOutcome, Limited, Limits, NewInstruction, StoreError};
 
 /// The relay takes no shorter prompts.
 const SHORTEST_TTL: Duration = Duration::from_secs(10);
@@ -41,34 +41,46 @@ pub(super) enum Delivery {
     Away,
 }
 
+/// An instruction that is not stored yet, and its prompt.
+struct Draft {
+    new: NewInstruction,
+    challenge: AuthChallenge,
+    choices: Option<Choices>,
+    limits: Limits,
+}
+
+/// How far a first call has come.
+enum Begun {
+    /// Its prompt must now be sent, and waited for.
+    Waits(InstructionId, Box<AuthChallenge>),
+    /// Its prompt was sent, with this success.
+    Sent(Box<Instruction>, Delivery),
+    /// The same request has a prompt already.
+    Existing(Box<Instruction>),
+    /// Not now.
+    Limited(Limited),
+    /// The process is ending.
+    Nothing,
+}
+
 impl SudoEngine {
     pub(super) async fn ask(&self, asked: &Asked<'_>, view: &RequestView<'_>) -> Result<Decision, Refusal> {
         if asked.requirement.blocking && self.inner.stopping.is_cancelled() {
             // Nobody would wait for the answer.
             return Err(Refusal::state_unavailable());
         }
-        let prompt = asked.requirement.prompt(view).map_err(|worst| unfit(asked.requirement, worst))?;
-        let drawn = self.draft(asked, prompt).and_then(|(new, challenge)| Ok((new, challenge, self.choices(asked)?)));
-        let (new, mut challenge, choices) = drawn.map_err(|error| misconfigured(asked.requirement, &error))?;
-        let limits = Limits {
-            per_initiator: self.inner.settings.max_pending_per_initiator,
-            per_user: self.most_open(asked.requirement.custom_type),
-        };
-        match self.inner.store.create(&self.inner.settings.tenant_id, new, limits).await {
-            Ok(Created::New { instruction, .. }) if asked.requirement.blocking => {
-                self.wait(asked, view, instruction, challenge).await
-            }
-            Ok(Created::New { instruction, typed_only }) => {
-                challenge.numbers =
-                    choices.zip(instruction.golden_number).map(|(choices, right)| choices.around(right));
-                challenge.numbers.take_if(|_| typed_only);
-                self.first_call(asked, &instruction, challenge).await
-            }
-            Ok(Created::Existing(instruction)) => Err(Refusal::key_required(&instruction)),
-            Ok(Created::Limited(limited)) => {
+        // In a task of its own: a caller that hangs up halfway must not leave an instruction that nobody was asked about. And
+        // what it needs is gone by the time that a request waits.
+        let begun = self.inner.tasks.spawn(self.clone().begin(self.draft(asked, view)?)).await;
+        match begun.unwrap_or(Ok(Begun::Nothing)) {
+            Ok(Begun::Waits(id, challenge)) => self.wait(asked, view, id, challenge).await,
+            Ok(Begun::Sent(instruction, delivery)) => self.first_answer(asked, &instruction, delivery),
+            Ok(Begun::Existing(instruction)) => Err(Refusal::key_required(&instruction)),
+            Ok(Begun::Limited(limited)) => {
                 tracing::info!(action = asked.requirement.action(), reason = ?limited.reason, "no new prompt for now");
                 Err(Refusal::later(ErrorCode::SudoTooManyPending, limited.retry_after))
             }
+            Ok(Begun::Nothing) => Err(Refusal::state_unavailable()),
             Err(error) => {
                 tracing::error!(action = asked.requirement.action(), %error, "an instruction could not be stored");
                 Err(Refusal::state_unavailable())
@@ -76,13 +88,30 @@ impl SudoEngine {
         }
     }
 
-    async fn first_call(
+    /// Stores an instruction, and has its prompt sent unless its request waits and does that itself.
+    async fn begin(self, draft: Box<Draft>) -> Result<Begun, StoreError> {
+        let Draft { new, mut challenge, choices, limits } = *draft;
+        let waits = new.redemption == Redemption::ByWaiter;
+        Ok(match self.inner.store.create(&self.inner.settings.tenant_id, new, limits).await? {
+            Created::New { instruction, .. } if waits => Begun::Waits(instruction.instruction_id, Box::new(challenge)),
+            Created::New { instruction, typed_only } => {
+                challenge.numbers =
+                    choices.zip(instruction.golden_number).map(|(choices, right)| choices.around(right));
+                challenge.numbers.take_if(|_| typed_only);
+                Begun::Sent(Box::new(instruction), self.send(&challenge).await)
+            }
+            Created::Existing(instruction) => Begun::Existing(Box::new(instruction)),
+            Created::Limited(limited) => Begun::Limited(limited),
+        })
+    }
+
+    fn first_answer(
         &self,
         asked: &Asked<'_>,
         instruction: &Instruction,
-        challenge: AuthChallenge,
+        delivery: Delivery,
     ) -> Result<Decision, Refusal> {
-        match self.deliver(challenge).await {
+        match delivery {
             Delivery::NotPaired if asked.requirement.enrolment_exception => Ok(Decision::Exempt),
             // Whoever asks must not learn whether the user has a phone (ATTACKS A102): the ordinary answer.
             Delivery::Sent | Delivery::NotPaired | Delivery::NoDevice => Err(Refusal::key_required(instruction)),
@@ -91,8 +120,20 @@ impl SudoEngine {
         }
     }
 
+    /// Computes the prompt, and draws everything random about its instruction.
+    fn draft(&self, asked: &Asked<'_>, view: &RequestView<'_>) -> Result<Box<Draft>, Refusal> {
+        let prompt = asked.requirement.prompt(view).map_err(|worst| unfit(asked.requirement, worst))?;
+        let drawn = self.drawn(asked, prompt).and_then(|(new, challenge)| Ok((new, challenge, self.choices(asked)?)));
+        let (new, challenge, choices) = drawn.map_err(|error| misconfigured(asked.requirement, &error))?;
+        let limits = Limits {
+            per_initiator: self.inner.settings.max_pending_per_initiator,
+            per_user: self.most_open(asked.requirement.custom_type),
+        };
+        Ok(Box::new(Draft { new, challenge, choices, limits }))
+    }
+
     /// Draws everything random about an instruction, and writes its prompt.
-    fn draft(&self, asked: &Asked<'_>, prompt: Prompt) -> Result<(NewInstruction, AuthChallenge), RandomError> {
+    fn drawn(&self, asked: &Asked<'_>, prompt: Prompt) -> Result<(NewInstruction, AuthChallenge), RandomError> {
         let Asked { requirement, .. } = asked;
         let random = self.inner.random.as_ref();
         let instruction_id = InstructionId::draw(random)?;
@@ -159,7 +200,7 @@ impl SudoEngine {
 
     /// Sends a prompt in a task of its own: a caller that hangs up halfway must not leave an instruction that nobody was
     /// asked about.
-    pub(super) async fn deliver(&self, challenge: AuthChallenge) -> Delivery {
+    pub(super) async fn deliver(&self, challenge: Box<AuthChallenge>) -> Delivery {
         let engine = self.clone();
         let sending = self.inner.tasks.spawn(async move { engine.send(&challenge).await });
         sending.await.unwrap_or(Delivery::Away)

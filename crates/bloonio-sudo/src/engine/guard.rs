@@ -117,7 +117,8 @@ impl Guarded<'_> {
         }
         let asked = self.asked(view)?;
         match view.header_values(header::INSTRUCTION_KEY).as_slice() {
-            [] => self.engine.ask(&asked, view).await,
+            // On the heap: a second call needs none of it.
+            [] => Box::pin(self.engine.ask(&asked, view)).await,
             [key] => self.redeem(&asked, key).await,
             _ => Err(Refusal::new(ErrorCode::SudoActionExpired)),
         }

@@ -67,10 +67,9 @@ impl SudoEngine {
         &self,
         asked: &Asked<'_>,
         view: &RequestView<'_>,
-        instruction: Instruction,
-        challenge: AuthChallenge,
+        id: InstructionId,
+        challenge: Box<AuthChallenge>,
     ) -> Result<Decision, Refusal> {
-        let id = instruction.instruction_id;
         let (engine, _token) = (self.clone(), self.inner.tasks.token());
         let mut waiting = Waiting { engine, id: id.clone(), runtime: Handle::current(), armed: true, _token };
         match self.deliver(challenge).await {
