@@ -91,7 +91,8 @@ impl RedisServer {
         for _ in 0..8 {
             let port = free_port().await;
             let mut arguments = at(port);
-            arguments.extend(["--bind", "127.0.0.1", "--save", ""].map(str::to_owned));
+            let usual = ["--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"];
+            arguments.extend(usual.map(str::to_owned));
             arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
             let mut server = Self { port, folder: folder.clone(), arguments, keepers };
             if server.launch().await {
