@@ -1,6 +1,7 @@
 //! Private Redis servers: on free ports, in folders of their own, gone with the test, however that ends.
 
 mod cluster;
+mod sentinel;
 mod tls;
 mod wire;
 
@@ -11,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use crate::wait;
 
 pub use cluster::Cluster;
+pub use sentinel::Sentinel;
 pub use tls::TlsServer;
 pub use wire::Wire;
 
@@ -81,7 +83,9 @@ impl RedisServer {
     /// A server with more arguments.
     pub async fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("redis-").tempdir().expect("temporary folder").keep();
-        Self::start_in(folder, |port| vec!["--port".to_owned(), port.to_string()], more).await
+        let usual = ["--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"];
+        let more = [&usual[..], more].concat();
+        Self::start_in(folder, |port| vec!["--port".to_owned(), port.to_string()], &more).await
     }
 
     /// A server in `folder`; what of its arguments depends on the port is told by `at`.
@@ -91,8 +95,6 @@ impl RedisServer {
         for _ in 0..8 {
             let port = free_port().await;
             let mut arguments = at(port);
-            let usual = ["--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"];
-            arguments.extend(usual.map(str::to_owned));
             arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
             let mut server = Self { port, folder: folder.clone(), arguments, keepers };
             if server.launch().await {
@@ -111,7 +113,7 @@ impl RedisServer {
         wait::until("redis to accept connections or to fail", || async move {
             let log = server.log();
             let this_run = log.rfind("Redis is starting").map_or("", |from| &log[from..]);
-            if this_run.contains("Ready to accept connections") {
+            if this_run.contains("Ready to accept connections") || this_run.contains("Sentinel ID is") {
                 return Some(true);
             }
             this_run.contains("Failed listening").then_some(false)
