@@ -45,7 +45,17 @@ impl Bank {
         tenant: &TenantBackend,
         variables: &[(&str, &str)],
     ) -> Self {
-        let mut command = Command::new(binary(framework.bank()).expect("built"));
+        Self::start_program(framework.bank(), relay_url, tenant, variables).await
+    }
+
+    /// Starts another program that is a bank.
+    pub async fn start_program(
+        program: &str,
+        relay_url: &str,
+        tenant: &TenantBackend,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new(binary(program).expect("built"));
         command
             .env_clear()
             .env("APP_LISTEN", "127.0.0.1:0")
@@ -55,7 +65,7 @@ impl Bank {
             .env("BLOONIO_RELAY_STATE_BACKEND", "memory")
             .env("RUST_LOG", "info,bloonio_sudo=debug")
             .envs(variables.iter().copied());
-        let process = Process::start(framework.bank(), command).await.expect("the bank starts");
+        let process = Process::start(program, command).await.expect("the bank starts");
         Self { process, http: http(), host: None }
     }
 

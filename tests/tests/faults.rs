@@ -1,12 +1,14 @@
 //! Relay and receivers that fail: nothing is lost, nothing runs unapproved.
 
+use bloonio_tests::bank::{Bank, Framework};
 use bloonio_tests::operator::Operator;
 use bloonio_tests::phone::Phone;
 use bloonio_tests::receiver::{Received, Receiver};
-use bloonio_tests::relay::Relay;
+use bloonio_tests::relay::{Relay, RelaySetup};
 use bloonio_tests::stage::Stage;
 use bloonio_tests::tenant::TenantBackend;
 use bloonio_tests::wait;
+use rstest::rstest;
 
 const USER: &str = "jane-0123456789";
 
@@ -129,4 +131,20 @@ async fn sigterm_drains_and_exits_with_0_even_while_somebody_waits() {
     };
     let (_answer, code) = tokio::join!(poll, stop);
     assert_eq!(code, Some(0));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a97_a_bank_on_memory_that_restarts_forgets_its_approvals_and_refuses_them(
+    #[values(Framework::Axum, Framework::Actix)] framework: Framework,
+) {
+    let mut stage = Stage::set_on(framework, RelaySetup::default(), &[]).await;
+    let instruction = stage.ask().await;
+    stage.phone.approve(&instruction).await;
+    assert_eq!(stage.settled(&instruction).await, "validated");
+    stage.bank.process.kill().await.unwrap();
+    stage.bank = Bank::start(framework, stage.relay.base_url(), &stage.tenant, &[]).await;
+    // The relay may tell the new process what the old one knew: to it the instruction is unknown.
+    stage.bank.transfer(Some(&instruction)).await.expect_error(403, "SUDO_ACTION_EXPIRED");
+    assert!(stage.bank.ledger().await.is_empty());
 }

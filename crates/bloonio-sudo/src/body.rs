@@ -13,7 +13,7 @@ use crate::request::{BodyError, RequestView};
 const DRAINED: (usize, Duration) = (4 * 1024 * 1024, Duration::from_secs(5));
 
 /// The whole body of `view`'s request, if it has at most `most` bytes. One that declares more is refused before any of it
-/// has come.
+/// has come. A request that opens a web socket or a tunnel is refused: what would come on it nobody has approved.
 ///
 /// # Errors
 /// [`BodyError`]; of a body that is too large the rest is still in `pieces`.
@@ -23,6 +23,9 @@ pub async fn collect<E>(
     most: usize,
 ) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
+    if opens_a_stream(view) {
+        return Err(BodyError::Broken);
+    }
     let mut fits = declared(view) <= most;
     while fits {
         let Some(piece) = pieces.next().await else { return Ok(whole.freeze()) };
@@ -30,6 +33,11 @@ pub async fn collect<E>(
         fits = whole.len() <= most;
     }
     Err(BodyError::TooLarge)
+}
+
+fn opens_a_stream(view: &RequestView<'_>) -> bool {
+    let names_socket = |value: &&[u8]| value.to_ascii_lowercase().windows(9).any(|part| part == b"websocket");
+    view.method() == "CONNECT" || view.header_values("upgrade").iter().any(names_socket)
 }
 
 /// Reads on what [`collect`] has left, where the framework does not: a client that is still sending would otherwise see a broken pipe in place of the

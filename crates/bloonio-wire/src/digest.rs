@@ -74,13 +74,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn different_parts_never_frame_alike(a: Parts, b: Parts) {
+        fn a10_different_parts_never_frame_alike(a: Parts, b: Parts) {
             prop_assert_eq!(a == b, framed(&a) == framed(&b));
         }
     }
 
     #[test]
-    fn absent_is_not_empty_and_domains_differ() {
+    fn a13_absent_is_not_empty_and_domains_differ() {
         assert_ne!(framed(&vec![None]), framed(&vec![Some(Vec::new())]));
         assert_ne!(Framed::new("a").digest(), Framed::new("b").digest());
     }

@@ -133,7 +133,7 @@ mod tests {
     #[case(30_001, false)]
     #[case(-30_001, false)]
     #[case(i64::MAX - NOW, false)]
-    fn window_is_thirty_seconds_either_way(#[case] offset: i64, #[case] good: bool) {
+    fn a95_the_window_is_thirty_seconds_either_way(#[case] offset: i64, #[case] good: bool) {
         assert_eq!(check_window(NOW + offset, Timestamp::from_millis(NOW)).is_ok(), good);
     }
 

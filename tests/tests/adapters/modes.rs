@@ -52,7 +52,7 @@ async fn an_approval_of_a_resolved_route_is_none_of_a_declared_one(#[values(Axum
 
 #[rstest]
 #[tokio::test]
-async fn canonical_json_may_be_respelt_and_not_changed(#[values(Axum, Actix)] framework: Framework) {
+async fn a04_canonical_json_may_be_respelt_and_not_changed(#[values(Axum, Actix)] framework: Framework) {
     let server = Server::start(framework).await;
     let ask = |body: &str| Ask::jane("POST", "/canonical/x").with("content-type", "application/json").body(body);
     let key = server.approved(&ask(r#"{"amount": 10.0, "to": "ACME"}"#)).await;
@@ -102,4 +102,71 @@ async fn a_handler_that_forgets_its_transaction_is_answered_for(#[values(Axum, A
     server.hear(&ask.clone().key(&key)).await.assert_refused(ErrorCode::SudoMisconfigured);
     server.hear(&ask.key(&key)).await.assert_refused(ErrorCode::SudoActionExpired);
     assert_eq!(server.runs(), 2);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a06_a_compressed_body_is_bound_as_it_travels(#[values(Axum, Actix)] framework: Framework) {
+    let server = Server::start(framework).await;
+    // What a decompressing reader would make of it is of no interest: the bytes and their declared encoding count.
+    let ask = |encoding: Option<&str>| {
+        let ask = Ask::jane("POST", "/bank/x").body([0x1f, 0x8b, 0x08, 0x00].as_slice());
+        encoding.into_iter().fold(ask, |ask, encoding| ask.with("content-encoding", encoding))
+    };
+    let key = server.approved(&ask(Some("gzip"))).await;
+    for other in [None, Some("identity"), Some("br"), Some("gzip, gzip")] {
+        server.hear(&ask(other).key(&key)).await.assert_refused(ErrorCode::SudoRequestMismatch);
+    }
+    server.hear(&ask(Some("gzip")).key(&key)).await.assert_status(200);
+    assert_eq!(server.runs(), 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a08_what_the_phone_shows_is_read_from_what_runs(#[values(Axum, Actix)] framework: Framework) {
+    let server = Server::start(framework).await;
+    let ask = Ask::transfer("/shown/x").with("x-display", "amount: 1.00");
+    let key = server.approved(&ask).await;
+    let shown = serde_json::to_value(server.stage.relay.last().display).unwrap();
+    assert_eq!(shown["fields"][0]["value"], "1000.00");
+    let ran = server.hear(&ask.key(&key)).await;
+    ran.assert_status(200);
+    let run: Value = serde_json::from_str(ran.body["body"].as_str().unwrap()).unwrap();
+    assert_eq!(run["amount"], shown["fields"][0]["value"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a80_a_body_above_the_limit_is_refused_and_kept_nowhere(#[values(Axum, Actix)] framework: Framework) {
+    let settings = crate::support::settings().with_max_body_bytes(64);
+    let server = Server::with(framework, settings).await;
+    let large = Ask::transfer("/bank/x").body(vec![b' '; 65]);
+    server.hear(&large).await.assert_refused(ErrorCode::SudoBodyTooLarge);
+    server.hear(&large.chunked()).await.assert_refused(ErrorCode::SudoBodyTooLarge);
+    assert!(server.stage.relay.challenges().is_empty(), "nobody was asked");
+    let key = server.key(&Ask::transfer("/bank/x")).await;
+    // What is kept of a request is its digest: a record is as small for the largest body.
+    let record = format!("{:?}", server.stage.instruction(&key).await);
+    assert!(!record.contains("ACME"), "{record}");
+}
+
+#[rstest]
+#[case::socket("GET", "websocket")]
+#[case::written_otherwise("GET", "h2c, WebSocket")]
+#[case::with_a_body("POST", "websocket")]
+#[tokio::test]
+async fn a81_what_would_come_on_a_socket_nobody_has_approved(
+    #[values(Axum, Actix)] framework: Framework,
+    #[case] method: &str,
+    #[case] upgrade: &str,
+) {
+    let server = Server::start(framework).await;
+    let plain = Ask::jane(method, "/bank/socket");
+    let open = plain.clone().with("connection", "upgrade").with("upgrade", upgrade);
+    server.hear(&open).await.assert_error(ErrorCode::MalformedRequest);
+    assert!(server.stage.relay.challenges().is_empty(), "nobody was asked");
+    let key = server.approved(&plain).await;
+    server.hear(&open.key(&key)).await.assert_error(ErrorCode::MalformedRequest);
+    assert_eq!(server.runs(), 0);
+    server.hear(&plain.key(&key)).await.assert_status(200);
 }

@@ -35,7 +35,7 @@ macro_rules! instruction_store_suite {
             an_approval_is_consumed_once,
             refusals_come_in_order,
             a_waiters_instruction_has_no_key,
-            life_is_half_open,
+            a96_life_is_half_open,
             an_approval_lives_no_longer_than_its_window,
             a_final_status_never_changes,
             nothing_creates_but_create,

@@ -141,3 +141,39 @@ fn a101_tokens_are_compared_as_digests_in_constant_time() {
     }
     assert_eq!(format!("{kept:?}"), "TokenHash(redacted)");
 }
+
+#[tokio::test]
+async fn a22_who_signed_out_or_changed_his_session_after_the_approval_runs_nothing() {
+    let stage = Stage::new();
+    let key = stage.approved(&transfer(), &Call::transfer()).await;
+    let signed_out = Call::transfer().without("x-user").without("x-session").key(&key);
+    signed_out.refused(&stage.engine, &transfer(), ErrorCode::SudoUserRequired).await;
+    let another_session = Call::transfer().from("jane-0001", "after the change of password").key(&key);
+    another_session.refused(&stage.engine, &transfer(), ErrorCode::SudoActionExpired).await;
+    assert_eq!(stage.status(&key).await, InstructionStatus::Validated);
+}
+
+#[tokio::test]
+async fn a22_who_may_no_longer_approve_for_another_runs_nothing_for_him() {
+    let stage = Stage::new();
+    let for_the_boss = transfer().with_user(|_| "boss-0001".parse().ok());
+    let key = stage.approved(&for_the_boss, &Call::transfer()).await;
+    let for_the_deputy = transfer().with_user(|_| "deputy-0001".parse().ok());
+    Call::transfer().key(&key).refused(&stage.engine, &for_the_deputy, ErrorCode::SudoRequestMismatch).await;
+    let for_nobody = transfer().with_user(|_| None);
+    Call::transfer().key(&key).refused(&stage.engine, &for_nobody, ErrorCode::SudoUserRequired).await;
+}
+
+#[tokio::test]
+async fn a27_two_callers_with_one_idempotency_key_share_nothing() {
+    let stage = Stage::new();
+    let requirement = transfer().with_bound_header("idempotency-key");
+    let call = Call::transfer().header("idempotency-key", "1");
+    let jane = stage.key(&requirement, &call).await;
+    let janes_phone = stage.key(&requirement, &call.clone().from("jane-0001", "two")).await;
+    let john = stage.key(&requirement, &call.clone().from("john-0001", "one")).await;
+    assert!(jane != janes_phone && jane != john && janes_phone != john);
+    assert_eq!(stage.key(&requirement, &call).await, jane, "the same caller meets his own");
+    stage.tell(&stage.event(&john, true)).await.assert(200);
+    call.key(&john).refused(&stage.engine, &requirement, ErrorCode::SudoActionExpired).await;
+}

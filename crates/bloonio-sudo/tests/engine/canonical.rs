@@ -43,7 +43,7 @@ async fn another_request_does_not(#[case] body: &str) {
 #[case::not_json("amount=1", ErrorCode::MalformedRequest)]
 #[case::lossy_number(r#"{"amount": 9007199254740993}"#, ErrorCode::ValidationFailed)]
 #[tokio::test]
-async fn what_readers_may_read_differently_is_neither_asked_nor_run(#[case] body: &str, #[case] code: ErrorCode) {
+async fn a04_what_readers_may_read_differently_is_neither_asked_nor_run(#[case] body: &str, #[case] code: ErrorCode) {
     let stage = Stage::new();
     order(body).refused(&stage.engine, &canonical(), code).await;
     assert!(stage.relay.challenges().is_empty());

@@ -91,7 +91,7 @@ proptest! {
 }
 
 #[test]
-fn absent_is_not_empty() {
+fn a13_absent_is_not_empty() {
     let base = Request {
         tenant: TENANT,
         user: "user-0001".into(),

@@ -101,7 +101,7 @@ pub async fn a_waiters_instruction_has_no_key(make: impl Make) -> Outcome {
 }
 
 /// `expires_at` is exclusive (ATTACKS A24, A25, A96).
-pub async fn life_is_half_open(make: impl Make) -> Outcome {
+pub async fn a96_life_is_half_open(make: impl Make) -> Outcome {
     for (early, taken) in [(TICK, true), (Duration::ZERO, false)] {
         let bench = Bench::new(&make).await?;
         let created = bench.created(bench.wish(1)?).await?;
