@@ -141,6 +141,11 @@ impl RedisServer {
         signal("KILL", self.process_id());
     }
 
+    /// Stops its process, which hears and says nothing then, and lets it go on.
+    pub fn pause(&self, paused: bool) {
+        signal(if paused { "STOP" } else { "CONT" }, self.process_id());
+    }
+
     /// Starts it again after it was killed, on the same folder and port.
     pub async fn restart(&mut self) {
         assert!(self.launch().await, "{}", self.log());

@@ -67,6 +67,29 @@ async fn a92_a_failover_makes_nothing_run_twice_and_recovers_by_itself() {
     assert_eq!(cluster.replicas[0].command(&["HGET", &key(&anew), "status"]).await.trim(), "consumed");
 }
 
+/// A primary that was out for a while and does not know that it has been replaced finds the store's command waiting: what it
+/// does then is heard by nobody.
+#[tokio::test]
+async fn a94_a_primary_that_wakes_up_too_late_makes_nothing_run_twice() {
+    let cluster = Cluster::start_with_replicas().await;
+    let store = connect(&cluster.url()).await;
+    let mut there = There { cluster: &cluster, place: 0, next: 0 };
+    let good = approved(&store, there.wish().await).await;
+    replicated(&cluster.primaries[0], &cluster.replicas[0]).await;
+
+    cluster.primaries[0].pause(true);
+    assert!(matches!(consume(&store, &good).await, Err(StoreError::Unavailable(_))));
+    cluster.taken_over(0).await;
+    assert!(later(&store, &good).await);
+    cluster.primaries[0].pause(false);
+    wait::until("the old primary to follow the new one", || async {
+        (cluster.primaries[0].info("replication", "role").await == "slave").then_some(())
+    })
+    .await;
+    let fresh = connect(&cluster.url()).await;
+    assert!(!later(&store, &good).await && !later(&fresh, &good).await, "once");
+}
+
 #[tokio::test]
 async fn a92_sentinels_lead_to_the_new_primary_and_nothing_runs_twice() {
     let sentinel = Sentinel::start().await;
