@@ -1,6 +1,7 @@
 //! Private Redis servers: on free ports, in folders of their own, gone with the test, however that ends.
 
 mod cluster;
+mod sentinel;
 mod tls;
 mod wire;
 
@@ -11,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use crate::wait;
 
 pub use cluster::Cluster;
+pub use sentinel::Sentinel;
 pub use tls::TlsServer;
 pub use wire::Wire;
 
@@ -81,7 +83,9 @@ impl RedisServer {
     /// A server with more arguments.
     pub async fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("redis-").tempdir().expect("temporary folder").keep();
-        Self::start_in(folder, |port| vec!["--port".to_owned(), port.to_string()], more).await
+        let usual = ["--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"];
+        let more = [&usual[..], more].concat();
+        Self::start_in(folder, |port| vec!["--port".to_owned(), port.to_string()], &more).await
     }
 
     /// A server in `folder`; what of its arguments depends on the port is told by `at`.
@@ -91,7 +95,6 @@ impl RedisServer {
         for _ in 0..8 {
             let port = free_port().await;
             let mut arguments = at(port);
-            arguments.extend(["--bind", "127.0.0.1", "--save", ""].map(str::to_owned));
             arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
             let mut server = Self { port, folder: folder.clone(), arguments, keepers };
             if server.launch().await {
@@ -110,7 +113,7 @@ impl RedisServer {
         wait::until("redis to accept connections or to fail", || async move {
             let log = server.log();
             let this_run = log.rfind("Redis is starting").map_or("", |from| &log[from..]);
-            if this_run.contains("Ready to accept connections") {
+            if this_run.contains("Ready to accept connections") || this_run.contains("Sentinel ID is") {
                 return Some(true);
             }
             this_run.contains("Failed listening").then_some(false)
@@ -136,6 +139,11 @@ impl RedisServer {
     /// Ends it with SIGKILL.
     pub fn kill(&self) {
         signal("KILL", self.process_id());
+    }
+
+    /// Stops its process, which hears and says nothing then, and lets it go on.
+    pub fn pause(&self, paused: bool) {
+        signal(if paused { "STOP" } else { "CONT" }, self.process_id());
     }
 
     /// Starts it again after it was killed, on the same folder and port.

@@ -6,6 +6,9 @@ use crate::wait;
 /// Parts of the sixteen thousand and some slots.
 const SLOTS: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
 
+/// So long a dead primary is not replaced: longer than the store waits for an answer, so that the gap can be seen.
+const NODE_TIMEOUT_MS: &str = "3000";
+
 /// Three primaries, and as many replicas where they are asked for.
 #[derive(Debug)]
 pub struct Cluster {
@@ -21,7 +24,7 @@ impl Cluster {
         Self::of(0).await
     }
 
-    /// Three primaries with a replica each, which takes over when its primary has been away for a second or so.
+    /// Three primaries with a replica each, which takes over when its primary has been away for some seconds.
     pub async fn start_with_replicas() -> Self {
         Self::of(SLOTS.len()).await
     }
@@ -97,8 +100,15 @@ impl Cluster {
 async fn node() -> RedisServer {
     // The bus listens ten thousand above the port unless it is told otherwise, and free ports can be too high for that.
     let bus = super::free_port().await.to_string();
-    RedisServer::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "1000"])
-        .await
+    RedisServer::start_with(&[
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--cluster-node-timeout",
+        NODE_TIMEOUT_MS,
+    ])
+    .await
 }
 
 async fn bus_port(node: &RedisServer) -> String {

@@ -34,7 +34,7 @@ impl TlsServer {
             .zip(["ca.pem", "server.pem", "server.key"])
             .flat_map(|(name, file)| [name.to_owned(), path(file)])
             .collect();
-        arguments.extend(["--tls-auth-clients", "no"].map(str::to_owned));
+        arguments.extend(["--tls-auth-clients", "no", "--bind", "127.0.0.1", "--save", ""].map(str::to_owned));
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         let at = |port: u16| ["--port", "0", "--tls-port", &port.to_string()].map(str::to_owned).to_vec();
         let more: Vec<_> = arguments.iter().map(String::as_str).collect();

@@ -1,7 +1,7 @@
 //! The wire between a client and a server, with a test's hand on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,8 +12,8 @@ use super::RedisServer;
 
 #[derive(Debug)]
 struct Hand {
-    /// The next answer is lost, and the connection with it.
-    cuts: AtomicBool,
+    /// The answer that is lost, and the connection with it: the next one, the one after it…; none if zero.
+    cuts: AtomicUsize,
     cut: AtomicUsize,
     frozen: watch::Sender<bool>,
 }
@@ -32,7 +32,7 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let frozen = watch::Sender::new(false);
-        let hand = Arc::new(Hand { cuts: AtomicBool::new(false), cut: AtomicUsize::new(0), frozen });
+        let hand = Arc::new(Hand { cuts: AtomicUsize::new(0), cut: AtomicUsize::new(0), frozen });
         let (to, own) = (server.port, Arc::clone(&hand));
         let mut passing = JoinSet::new();
         passing.spawn(async move {
@@ -54,10 +54,10 @@ impl Wire {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Loses the next answer that the server gives, and the connection with it: the client cannot know what became of its
-    /// command.
-    pub fn cut_next_answer(&self) {
-        self.hand.cuts.store(true, Ordering::SeqCst);
+    /// Loses the `nth` answer from now on that the server gives, and the connection with it: the client cannot know what
+    /// became of its command.
+    pub fn cut_answer(&self, nth: usize) {
+        self.hand.cuts.store(nth, Ordering::SeqCst);
     }
 
     /// How many answers were lost.
@@ -68,6 +68,22 @@ impl Wire {
     /// Passes nothing on, and closes nothing either: what a broken network looks like.
     pub fn freeze(&self, frozen: bool) {
         self.hand.frozen.send_replace(frozen);
+    }
+}
+
+/// How the server tells a subscriber of a message: that is no answer.
+const MESSAGE: &[u8] = b"*3\r\n$7\r\nmessage";
+
+impl Hand {
+    /// Whether these bytes of the server are lost.
+    fn loses(&self, said: &[u8]) -> bool {
+        if said.starts_with(MESSAGE) {
+            return false;
+        }
+        let counted = self.cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let lost = counted == Ok(1);
+        self.cut.fetch_add(usize::from(lost), Ordering::SeqCst);
+        lost
     }
 }
 
@@ -85,10 +101,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, hand: &Hand) {
                 _ => return,
             },
             read = server.read(&mut said) => match read {
-                Ok(1..) if hand.cuts.swap(false, Ordering::SeqCst) => {
-                    hand.cut.fetch_add(1, Ordering::SeqCst);
-                    return;
-                }
+                Ok(length @ 1..) if hand.loses(&said[..length]) => return,
                 Ok(length @ 1..) => if client.write_all(&said[..length]).await.is_err() { return },
                 _ => return,
             },

@@ -5,6 +5,7 @@ use bloonio_sudo::instruction::{Claim, Ending, InstructionStatus, Usage};
 use bloonio_sudo::store::redis::RedisStore;
 use bloonio_sudo::store::{Created, DecideOutcome, ExpireOutcome, FIRST_SILENCE, InstructionStore, MissOutcome};
 use bloonio_tests::redis::{RedisServer, Wire};
+use rstest::rstest;
 
 use crate::cast::{APPROVED, DENIED, LIMITS, again, approved, claim, connect, consume, created, tenant, wish};
 
@@ -37,18 +38,25 @@ impl Bench {
 
     /// Does something whose first answer is lost.
     async fn cut<T>(&self, step: impl Future<Output = T>) -> T {
+        self.cut_nth(1, step).await
+    }
+
+    /// Does something whose `nth` answer is lost.
+    async fn cut_nth<T>(&self, nth: usize, step: impl Future<Output = T>) -> T {
         let before = self.wire.cut();
-        self.wire.cut_next_answer();
+        self.wire.cut_answer(nth);
         let done = step.await;
         assert_eq!(self.wire.cut(), before + 1, "an answer was lost");
         done
     }
 }
 
+/// The reservation, then the record.
+#[rstest]
 #[tokio::test]
-async fn a_creation_sent_twice_creates_once() {
+async fn a_creation_sent_twice_creates_once(#[values(1, 2)] step: usize) {
     let bench = Bench::new().await;
-    let outcome = bench.cut(bench.store.create(&tenant(), wish(1), LIMITS)).await.unwrap();
+    let outcome = bench.cut_nth(step, bench.store.create(&tenant(), wish(1), LIMITS)).await.unwrap();
     let Created::New { instruction, .. } = outcome else { panic!("{outcome:?}") };
     let same = bench.other.create(&tenant(), again(1, "instruction-again"), LIMITS).await.unwrap();
     assert_eq!(same, Created::Existing(instruction));
@@ -111,22 +119,17 @@ async fn an_end_sent_twice_ends_once() {
     assert_eq!(again, ExpireOutcome::Final(InstructionStatus::Expired));
 }
 
-/// Both steps of a denial are sent twice, one after the other: it is one denial, and the third one still tells of the
-/// silence.
+/// The record's step, or the one that counts the denial: either way it is one denial, and the third one tells of the silence.
+#[rstest]
 #[tokio::test]
-async fn denials_sent_twice_count_once_and_the_silence_is_told() {
+async fn denials_sent_twice_count_once_and_the_silence_is_told(#[values(1, 2)] step: usize) {
     let bench = Bench::new().await;
     let initiator = wish(50).initiator;
     for n in 1..=3 {
         let mut wish = wish(n);
         wish.initiator = initiator;
         let id = created(&bench.store, wish).await.instruction_id;
-        let outcome = if n < 3 {
-            bench.cut(bench.store.decide(&tenant(), &id, &DENIED)).await.unwrap()
-        } else {
-            // The record's step is through; what is lost is the answer to the second one.
-            bench.store.decide(&tenant(), &id, &DENIED).await.unwrap()
-        };
+        let outcome = bench.cut_nth(step, bench.store.decide(&tenant(), &id, &DENIED)).await.unwrap();
         let silenced_for = (n == 3).then_some(FIRST_SILENCE);
         assert_eq!(outcome, DecideOutcome::Recorded { silenced_for }, "denial {n}");
     }

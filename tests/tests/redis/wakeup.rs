@@ -18,7 +18,7 @@ use crate::cast::{APPROVED, DENIED, connect, created, tenant, wish};
 const TOLD_WITHIN: Duration = Duration::from_secs(8);
 
 /// Waits as the engine does: for the next change, then looks.
-async fn answered(store: &RedisStore, n: usize, mut wakeups: Wakeups) -> InstructionStatus {
+pub async fn answered(store: &RedisStore, n: usize, mut wakeups: Wakeups) -> InstructionStatus {
     let id = wish(n).instruction_id;
     loop {
         wakeups.next().await;
@@ -83,7 +83,8 @@ async fn ten_thousand_wait_in_one_process_and_each_is_told() {
             let there = &there;
             async move { there.decide(&tenant(), &wish(*n).instruction_id, &APPROVED).await }
         });
-        join_all(deciding).await.into_iter().for_each(|decided| drop(decided.unwrap()));
+        let decided: Result<Vec<_>, _> = join_all(deciding).await.into_iter().collect();
+        assert_eq!(decided.unwrap().len(), chunk.len());
     }
     let told = waiting.join_all().await;
     assert_eq!(told.len(), WAITERS);

@@ -72,8 +72,9 @@ pub(super) fn time_of(clock: Option<&dyn Clock>) -> String {
     clock.map(|clock| clock.now().as_millis().to_string()).unwrap_or_default()
 }
 
-/// Redis failed, or cannot be reached in time.
+/// Redis failed, or cannot be reached in time. Its words are for the operator: they hold neither keys nor passwords.
 pub(super) fn unavailable(error: Error) -> StoreError {
+    tracing::warn!(%error, "redis did not answer as it should");
     StoreError::Unavailable(Box::new(error))
 }
 
