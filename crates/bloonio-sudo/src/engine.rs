@@ -1,6 +1,6 @@
 //! The engine: everything that decides, in plain data, below any web framework.
 //!
-//! An adapter asks [`SudoEngine::route`] before it reads the body, and [`Guarded::check`] with it; what comes back says
+//! An adapter asks [`Demand::route`] before it reads the body, and [`Guarded::check`] with it; what comes back says
 //! what to do. The routes of PROTOCOL 9.4 are served by [`SudoEngine::serve`].
 
 mod ask;
