@@ -117,7 +117,15 @@ impl SudoEngine {
 }
 
 /// How an instruction is named in the log: its id is a key, so only 8 hex digits of its hash are shown (SECURITY,
-/// "Outbound and operators").
-pub(crate) fn short_hash(id: &InstructionId) -> String {
-    hex::encode(&Sha256::digest(id.as_str().as_bytes())[..4])
+/// "Outbound and operators"). Nothing is computed for a log that nobody keeps.
+pub(crate) fn short_hash(id: &InstructionId) -> impl fmt::Display + '_ {
+    struct ShortHash<'i>(&'i InstructionId);
+
+    impl fmt::Display for ShortHash<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&hex::encode(&Sha256::digest(self.0.as_str().as_bytes())[..4]))
+        }
+    }
+
+    ShortHash(id)
 }
