@@ -22,3 +22,7 @@ deps:
 # The documentation of every crate
 docs:
     cargo xtask docs
+
+# What the approval costs: instructions, load, release, waiting
+bench *ARGS:
+    cargo run --profile bench --package bloonio-bench -- {{ARGS}}

@@ -36,6 +36,15 @@ pub fn run(framework: Framework, scene: Scene, prepared: usize, executed: usize)
     }
 }
 
+/// The key that a request of this scene comes with.
+fn key_for(scene: Scene, prepared: Option<&String>) -> Option<&str> {
+    match scene {
+        Scene::Recall => prepared.map(String::as_str),
+        Scene::Refusal => Some(NO_KEY),
+        _ => None,
+    }
+}
+
 /// The key that an answer names.
 fn key_of(answer: &[u8]) -> anyhow::Result<String> {
     let answer: Value = serde_json::from_slice(answer)?;
@@ -70,11 +79,7 @@ async fn on_the_axum(
         keys.push(key);
     }
     for n in 0..executed {
-        let key = match scene {
-            Scene::Recall => keys.get(n).map(String::as_str),
-            Scene::Refusal => Some(NO_KEY),
-            _ => None,
-        };
+        let key = key_for(scene, keys.get(n));
         let answer = app.clone().oneshot(request(scene, n, key)?).await?;
         ensure!(answer.status().as_u16() == if scene == Scene::Refusal { 403 } else { 200 }, "{}", answer.status());
         answer.into_body().collect().await?;
@@ -104,11 +109,7 @@ async fn on_the_actix(
         keys.push(key);
     }
     for n in 0..executed {
-        let key = match scene {
-            Scene::Recall => keys.get(n).map(String::as_str),
-            Scene::Refusal => Some(NO_KEY),
-            _ => None,
-        };
+        let key = key_for(scene, keys.get(n));
         let answer = call_and_read_body(&app, request(scene, n, key)).await;
         ensure!((answer.len() < 10) == (scene != Scene::Refusal), "{}", String::from_utf8_lossy(&answer));
     }

@@ -15,6 +15,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
+/// A request that may never be answered.
+type Lost = tokio::task::JoinHandle<Result<reqwest::Response, reqwest::Error>>;
+
 /// Relay, phone, Redis, the bank and its database.
 struct Scene {
     relay: Relay,
@@ -85,9 +88,19 @@ impl Scene {
     }
 
     /// Sends the request again with its key, and leaves it to its fate.
-    fn call_again(&self, key: &str) -> tokio::task::JoinHandle<Result<reqwest::Response, reqwest::Error>> {
+    fn call_again(&self, key: &str) -> Lost {
         let request = self.bank.request(Method::POST, "/transfer/execute", "demo-jane").json(&transfer());
         tokio::spawn(request.header("x-sudo-instruction-key", key).send())
+    }
+
+    /// A request whose handler stands before its transaction, because somebody else writes: until the lock is rolled back.
+    async fn standing_before_its_transaction(&self, key: &str) -> (Lost, SqliteConnection) {
+        let mut lock = self.connection().await;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
+        let before = self.scripts().await;
+        let lost = self.call_again(key);
+        wait::until("the guard to have passed", || async { (self.scripts().await > before).then_some(()) }).await;
+        (lost, lock)
     }
 }
 
@@ -128,12 +141,7 @@ async fn of_many_at_once_one_is_committed() {
 async fn a28_kill_9_before_the_commit_leaves_the_approval_good() {
     let mut scene = Scene::set().await;
     let key = scene.approved().await;
-    // Somebody else writes: the handler stands before its transaction.
-    let mut lock = scene.connection().await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
-    let before = scene.scripts().await;
-    let lost = scene.call_again(&key);
-    wait::until("the guard to have passed", || async { (scene.scripts().await > before).then_some(()) }).await;
+    let (lost, mut lock) = scene.standing_before_its_transaction(&key).await;
     scene.kill().await;
     scene.restart().await;
     assert!(lost.await.unwrap().is_err(), "nobody answered");
@@ -147,11 +155,7 @@ async fn a28_kill_9_before_the_commit_leaves_the_approval_good() {
 async fn a28_kill_9_between_the_commit_and_the_answer_does_not_do_it_again() {
     let mut scene = Scene::set().await;
     let key = scene.approved().await;
-    let mut lock = scene.connection().await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
-    let before = scene.scripts().await;
-    let lost = scene.call_again(&key);
-    wait::until("the guard to have passed", || async { (scene.scripts().await > before).then_some(()) }).await;
+    let (lost, mut lock) = scene.standing_before_its_transaction(&key).await;
     // From here on Redis learns of nothing: the handler commits, and its store is not told.
     scene.redis.command(&["CLIENT", "PAUSE", "60000", "WRITE"]).await;
     sqlx::query("ROLLBACK").execute(&mut lock).await.unwrap();

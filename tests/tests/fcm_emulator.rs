@@ -192,7 +192,7 @@ async fn both_spellings_are_taken(#[case] patch: Value) {
 
 /// What FCM itself refuses: `message.field` and a word of the reason.
 #[rstest]
-#[case::number_in_data(json!({"data": {"type": 5}}), Some("message.data[3].value"), "not of type")]
+#[case::number_in_data(json!({"data": {"type": 5}}), Some("message.data[0].value"), "not of type")]
 #[case::unknown_field(json!({"colour": "red"}), Some("message"), "Unknown name \"colour\"")]
 #[case::unknown_priority(json!({"android": {"priority": "URGENT"}}), Some("message.android.priority"), "not one of")]
 #[case::lower_case_priority(json!({"android": {"priority": "high"}}), Some("message.android.priority"), "not one of")]

@@ -207,7 +207,8 @@ async fn the_old_secret_is_dead_as_soon_as_a_new_one_is_drawn() {
     let bank = relay.provision("Bank").await;
     let path = format!("/rotate/tenant-secret?tenant_id={}", bank.tenant_id);
     let rotated = relay.operator_post(&path, json!({})).await;
-    let fields: Vec<_> = rotated.data().as_object().unwrap().keys().map(String::as_str).collect();
+    let mut fields: Vec<_> = rotated.data().as_object().unwrap().keys().map(String::as_str).collect();
+    fields.sort_unstable();
     assert_eq!(fields, ["rotated_at", "tenant_id", "tenant_secret"]);
     bank.get(LOOK).await.expect_error(401, "INVALID_SIGNATURE");
     let secret = Secret::new(rotated.data()["tenant_secret"].as_str().unwrap());

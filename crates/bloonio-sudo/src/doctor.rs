@@ -132,7 +132,7 @@ impl SudoEngine {
             }
             _ => {}
         }
-        if in_memory && self.inner.require_device_signature && !self.inner.own_device_keys {
+        if self.inner.require_device_signature && !self.inner.own_device_keys {
             findings.push(Finding::SignaturesWithoutMemory);
         }
         findings

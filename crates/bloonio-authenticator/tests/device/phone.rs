@@ -35,8 +35,8 @@ async fn a_paired_phone_lists_shows_and_approves_with_a_signature_that_holds() {
     assert_eq!(phone.json(&["list"]).await.ok(), json!({"items": [], "count": 0}));
     let again = phone.json(&["approve", "instruction-1"]).await;
     assert_eq!((again.code, again.error()), (1, ("ALREADY_DECIDED".into(), 409)));
-    let line = r#"{"error":"ALREADY_DECIDED","message":"This was decided before.","status":409}"#;
-    assert_eq!(again.text.trim_end(), line);
+    let line: serde_json::Value = serde_json::from_str(&again.text).unwrap();
+    assert_eq!(line, json!({"error": "ALREADY_DECIDED", "message": "This was decided before.", "status": 409}));
     let for_people = phone.run(&["approve", "instruction-1"]).await;
     assert!(for_people.text.is_empty());
     assert!(for_people.errors.starts_with("error: This was decided before. (ALREADY_DECIDED)\n"), "{for_people:?}");

@@ -15,6 +15,7 @@
 
 pub mod answer;
 pub mod caller;
+#[path = "../../../../tests/src/codes.rs"]
 pub mod codes;
 pub mod process;
 pub mod sender;
