@@ -245,7 +245,8 @@ mod tests {
     fn what_is_not_set_does_not_travel() {
         let dispatch = SudoDispatch::new(EventType::SudoAction, ActionType::Update, "key-0001", "t", Vec::new());
         let body = serde_json::to_value(dispatch).unwrap();
-        let names: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut names: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        names.sort_unstable();
         assert_eq!(names, ["action_type", "data_access_type", "data_items", "event_type", "idempotency_key", "title"]);
     }
 }

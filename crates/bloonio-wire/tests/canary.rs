@@ -101,7 +101,7 @@ fn qr_login() -> Value {
 #[case::device_response(printed::<DeviceResponse>(json!({
     "instruction_id": "instruction-1", "approved": true, "custom_type": "totp", "totp_code": CANARY,
     "selected_number": NUMBER, "reason": CANARY, "response_token": CANARY, "signature": CANARY,
-})), "instruction-1")]
+})), "Totp")]
 #[case::push_receipt(printed::<PushReceipt>(json!({
     "instruction_id": "instruction-1", "delivered_count": 1, "failed_count": 1, "fcm_message_ids": [CANARY],
     "failed_tokens_sample": [CANARY], "sent_at": AT,
