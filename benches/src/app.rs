@@ -3,9 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bloonio_sudo::fingerprint::Fingerprint;
+use bloonio_sudo::identity::InitiatorHash;
+use bloonio_sudo::instruction::{Claim, Redemption, TokenHash, Usage};
 use bloonio_sudo::resolver::Resolved;
-use bloonio_sudo::store::InstructionStore;
-use bloonio_sudo::{Caller, RelaySettings, RequestView, Secret, SudoEngine, SudoRequirement, TenantId, UserSocketHash};
+use bloonio_sudo::store::{InstructionStore, NewInstruction};
+use bloonio_sudo::{
+    Caller, CustomType, InstructionId, RelaySettings, RequestView, Secret, SudoEngine, SudoRequirement, TenantId,
+    UserSocketHash,
+};
 use clap::ValueEnum;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -37,8 +43,10 @@ pub enum Scene {
     Recall,
     /// The approval, with a key that nobody has.
     Refusal,
-    /// One script of Redis and nothing else.
+    /// The plainest script of Redis that could use an approval, and nothing else.
     OneScript,
+    /// The store's own step that uses an approval, and nothing else.
+    OneStep,
 }
 
 impl Scene {
@@ -49,6 +57,7 @@ impl Scene {
             Self::Unguarded => "/unguarded".to_owned(),
             Self::Recall | Self::Refusal => format!("/guarded/{n}"),
             Self::OneScript => format!("/one-script/{n}"),
+            Self::OneStep => format!("/one-step/{n}"),
         }
     }
 }
@@ -61,6 +70,32 @@ pub fn user(n: usize) -> String {
 fn identify(view: &RequestView<'_>) -> Option<Caller> {
     let user = view.header("x-user")?;
     Some(Caller::new(UserSocketHash::parse(user).ok()?, user))
+}
+
+/// The `n`th instruction that is made past the engine.
+pub fn instruction(n: usize) -> anyhow::Result<NewInstruction> {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&n.to_le_bytes());
+    Ok(NewInstruction {
+        instruction_id: InstructionId::parse(format!("instruction-{n:020}"))?,
+        user: UserSocketHash::parse(user(n))?,
+        initiator: InitiatorHash::from_bytes(digest),
+        action: "transfer_funds".to_owned(),
+        custom_type: CustomType::LocalAuth,
+        fingerprint: Fingerprint::from_bytes(digest),
+        golden_candidates: Vec::new(),
+        response_token: TokenHash::of("token"),
+        challenge_digest: "0".repeat(64),
+        redemption: Redemption::ByKey,
+        shared: true,
+        ttl: Duration::from_secs(180),
+        execution_window: Duration::from_secs(600),
+    })
+}
+
+/// The claim on it.
+pub fn claim(new: &NewInstruction) -> Claim {
+    Claim { initiator: new.initiator, fingerprint: new.fingerprint, redemption: Redemption::ByKey, usage: Usage::Once }
 }
 
 /// An engine over this store.

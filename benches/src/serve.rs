@@ -12,11 +12,11 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use bloonio_sudo::Secret;
 use bloonio_sudo::store::InstructionStore;
 use bloonio_sudo::store::memory::MemoryStore;
 use bloonio_sudo::store::redis::{RedisOptions, RedisStore};
 use bloonio_sudo::wire::clock::SystemClock;
+use bloonio_sudo::{Secret, TenantId};
 use clap::ValueEnum;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
@@ -25,7 +25,7 @@ use fred::types::config::Config;
 use fred::types::scripts::Script;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::app::{Framework, engine, on_actix, on_axum};
+use crate::app::{Framework, TENANT, claim, engine, instruction, on_actix, on_axum};
 
 /// What the plainest layer on Redis could do: look whether something may be used, and use it.
 const ONE_SCRIPT: &str = "
@@ -73,6 +73,20 @@ async fn one_script(State(script): State<OneScript>, Path(n): Path<usize>, body:
     if used == 1 { Ok(body.len().to_string()) } else { Err(StatusCode::FORBIDDEN) }
 }
 
+async fn one_step(
+    State(store): State<Arc<dyn InstructionStore>>,
+    Path(n): Path<usize>,
+    body: Bytes,
+) -> Result<String, StatusCode> {
+    let new = instruction(n).map_err(|_| StatusCode::BAD_REQUEST)?;
+    let tenant = TenantId::parse(TENANT).map_err(|_| StatusCode::BAD_REQUEST)?;
+    let used = store.consume(&tenant, &new.instruction_id, &claim(&new)).await;
+    match used.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)? {
+        Ok(_) => Ok(body.len().to_string()),
+        Err(_) => Err(StatusCode::FORBIDDEN),
+    }
+}
+
 async fn serve_axum(redis: Option<String>) -> anyhow::Result<()> {
     let store = store(redis.as_deref()).await?;
     let (told, mut prompts) = unbounded_channel();
@@ -84,7 +98,9 @@ async fn serve_axum(redis: Option<String>) -> anyhow::Result<()> {
         }
     });
     let (asked_by, parked_by) = (Arc::clone(&asked), Arc::clone(&parked));
+    let step = Router::new().route("/one-step/{n}", post(one_step)).with_state(Arc::clone(&store));
     let mut app = on_axum::app(engine(store, Some(told))?)
+        .merge(step)
         .route("/asked", get(move || async move { asked_by.load(Ordering::SeqCst).to_string() }))
         .route("/parked", get(move || async move { parked_by.load(Ordering::SeqCst).to_string() }))
         .route("/park/{n}", post(move |body: Bytes| park(Arc::clone(&parked), body)));
