@@ -91,6 +91,28 @@ impl<'a> RequestView<'a> {
         self.path
     }
 
+    /// The path as routers see it: percent-encoding undone but for `%2F` and `%25`. What a closure compares with routes is
+    /// this; `None` where it is no UTF-8 then.
+    pub fn decoded_path(&self) -> Option<Cow<'a, str>> {
+        let Some(first) = self.path.find('%') else { return Some(Cow::Borrowed(self.path)) };
+        let mut decoded = self.path.as_bytes()[..first].to_vec();
+        let mut rest = &self.path.as_bytes()[first..];
+        while let Some((byte, after)) = rest.split_first() {
+            let escaped = if *byte == b'%' { escaped(after) } else { None };
+            match escaped.filter(|byte| !b"/%".contains(byte)) {
+                Some(escaped) => {
+                    decoded.push(escaped);
+                    rest = &after[2..];
+                }
+                None => {
+                    decoded.push(*byte);
+                    rest = after;
+                }
+            }
+        }
+        String::from_utf8(decoded).ok().map(Cow::Owned)
+    }
+
     /// The raw query without its question mark; `None` where there was none, which is not the empty query.
     pub fn query(&self) -> Option<&'a str> {
         self.query
@@ -148,6 +170,13 @@ impl<'a> RequestView<'a> {
     }
 }
 
+/// The byte that the two hexadecimal digits after a `%` stand for.
+pub(crate) fn escaped(after_percent: &[u8]) -> Option<u8> {
+    let mut byte = [0];
+    hex::decode_to_slice(after_percent.get(..2)?, &mut byte).ok()?;
+    Some(byte[0])
+}
+
 fn is_json(content_type: &[u8]) -> bool {
     let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     essence == b"application/json" || (essence.starts_with(b"application/") && essence.ends_with(b"+json"))
@@ -179,6 +208,19 @@ mod tests {
     fn json_that_readers_would_read_differently_is_none(#[case] body: &[u8]) {
         let view = RequestView::new("POST", "/", None, &|_: &str| Vec::new()).with_body(body);
         assert!(view.json().is_err());
+    }
+
+    #[rstest]
+    #[case("/admin/x", Some("/admin/x"))]
+    #[case("/%61dmin/a%3Ab%20%C3%A9", Some("/admin/a:b é"))]
+    #[case("/a%2Fb%2f%25c%2541", Some("/a%2Fb%2f%25c%2541"))]
+    #[case("/%", Some("/%"))]
+    #[case("/%4", Some("/%4"))]
+    #[case("/%zz%+1", Some("/%zz%+1"))]
+    #[case("/%ff", None)]
+    fn a_path_is_decoded_as_routers_do(#[case] path: &'static str, #[case] decoded: Option<&str>) {
+        let view = RequestView::new("GET", path, None, &|_: &str| Vec::new());
+        assert_eq!(view.decoded_path().as_deref(), decoded);
     }
 
     #[test]

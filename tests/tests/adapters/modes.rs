@@ -170,3 +170,19 @@ async fn a81_what_would_come_on_a_socket_nobody_has_approved(
     assert_eq!(server.runs(), 0);
     server.hear(&plain.key(&key)).await.assert_status(200);
 }
+
+#[rstest]
+#[case("/%72esolved/open")]
+#[case("/resolved/%6Fpen")]
+#[case("/resolved/%2e/open")]
+#[tokio::test]
+async fn a73_a_disguised_path_is_refused_before_the_resolver_is_asked(
+    #[values(Axum, Actix)] framework: Framework,
+    #[case] path: &str,
+) {
+    let server = Server::start(framework).await;
+    let heard = server.hear(&Ask::jane("POST", path)).await;
+    // A router that does not decode it has no such route.
+    assert!([400, 404].contains(&heard.status), "{heard:?}");
+    assert_eq!(server.runs(), 0);
+}

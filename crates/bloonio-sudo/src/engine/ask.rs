@@ -10,6 +10,7 @@ use bloonio_wire::random::{RandomError, hex_token};
 
 use super::choice::{self, Choices};
 use super::guard::{Asked, misconfigured, unfit};
+use super::wait::Waiting;
 use super::{SudoEngine, short_hash};
 use crate::client::RelayError;
 use crate::decision::{Decision, Refusal};
@@ -52,7 +53,7 @@ struct Draft {
 /// How far a first call has come.
 enum Begun {
     /// Its prompt must now be sent, and waited for.
-    Waits(InstructionId, Box<AuthChallenge>),
+    Waits(Waiting, Box<AuthChallenge>),
     /// Its prompt was sent, with this success.
     Sent(Box<Instruction>, Delivery),
     /// The same request has a prompt already.
@@ -73,7 +74,7 @@ impl SudoEngine {
         // what it needs is gone by the time that a request waits.
         let begun = self.inner.tasks.spawn(self.clone().begin(self.draft(asked, view)?)).await;
         match begun.unwrap_or(Ok(Begun::Nothing)) {
-            Ok(Begun::Waits(id, challenge)) => self.wait(asked, view, id, challenge).await,
+            Ok(Begun::Waits(waiting, challenge)) => self.wait(asked, view, waiting, challenge).await,
             Ok(Begun::Sent(instruction, delivery)) => self.first_answer(asked, &instruction, delivery),
             Ok(Begun::Existing(instruction)) => Err(Refusal::key_required(&instruction)),
             Ok(Begun::Limited(limited)) => {
@@ -93,7 +94,10 @@ impl SudoEngine {
         let Draft { new, mut challenge, choices, limits } = *draft;
         let waits = new.redemption == Redemption::ByWaiter;
         Ok(match self.inner.store.create(&self.inner.settings.tenant_id, new, limits).await? {
-            Created::New { instruction, .. } if waits => Begun::Waits(instruction.instruction_id, Box::new(challenge)),
+            // A caller that has hung up meanwhile drops this, and with it the instruction ends.
+            Created::New { instruction, .. } if waits => {
+                Begun::Waits(Waiting::of(self, instruction.instruction_id), Box::new(challenge))
+            }
             Created::New { instruction, typed_only } => {
                 challenge.numbers =
                     choices.zip(instruction.golden_number).map(|(choices, right)| choices.around(right));

@@ -134,6 +134,8 @@ impl SudoEngineBuilder {
 
     /// Says at run time what a request needs, for the middleware that ask (`sudo_resolved`): `None` lets it through, an error
     /// refuses it with 500 `SUDO_MISCONFIGURED`. The body has not been read; of a request that is let through it never is.
+    /// Compare routes with [`RequestView::decoded_path`]. A path that encodes what needs no encoding, and a request to be
+    /// taken for another method, are refused with 400 before the resolver is asked: the router might see something else.
     ///
     /// ```
     /// # use bloonio_sudo::{RelaySettings, RequestView, SudoEngine, SudoEngineBuilder, SudoInfo, SudoRequirement, resolver::Resolved};
@@ -142,7 +144,7 @@ impl SudoEngineBuilder {
     /// }
     /// fn with_resolver(builder: SudoEngineBuilder) -> SudoEngineBuilder {
     ///     builder.sudo_resolver(async |view: &RequestView<'_>| -> Resolved {
-    ///         let sensitive = is_sensitive(view.path()).await?;
+    ///         let sensitive = is_sensitive(&view.decoded_path().ok_or("no path")?).await?;
     ///         Ok(sensitive.then(|| SudoInfo::new("administer")))
     ///     })
     /// }

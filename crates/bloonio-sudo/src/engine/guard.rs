@@ -12,7 +12,7 @@ use crate::fingerprint::{Asking, Fingerprint};
 use crate::identity::{Caller, InitiatorHash};
 use crate::instruction::{Claim, ConsumeRefusal, Redemption};
 use crate::policy::{SudoRequirement, Worst};
-use crate::request::{BodyError, RequestView};
+use crate::request::{BodyError, RequestView, escaped};
 
 /// Headers by which a client asks a framework to treat a request as of another method.
 const OVERRIDE_HEADERS: [&str; 4] = ["x-http-method-override", "x-http-method", "x-method-override", "_method"];
@@ -109,11 +109,12 @@ impl Guarded<'_> {
     }
 
     async fn decide(&self, view: &RequestView<'_>) -> Result<Decision, Refusal> {
+        // Before the condition is asked: it would judge the request as what it says it is not.
+        if overrides_method(view) || (self.requirement.condition.is_some() && is_disguised(view.path())) {
+            return Err(Refusal::malformed());
+        }
         if !self.applies(view) {
             return Ok(Decision::Exempt);
-        }
-        if overrides_method(view) {
-            return Err(Refusal::malformed());
         }
         let asked = self.asked(view)?;
         match view.header_values(header::INSTRUCTION_KEY).as_slice() {
@@ -189,7 +190,16 @@ impl SudoEngine {
     }
 }
 
-fn overrides_method(view: &RequestView<'_>) -> bool {
+/// Whether a path spells a character in percent-encoding that no client has reason to encode (RFC 3986, section 2.3): a
+/// router may decode it, and so find another route than whoever reads the path as it stands.
+pub(super) fn is_disguised(path: &str) -> bool {
+    path.split('%')
+        .skip(1)
+        .filter_map(|rest| escaped(rest.as_bytes()))
+        .any(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+}
+
+pub(super) fn overrides_method(view: &RequestView<'_>) -> bool {
     let is_form = view
         .header_values("content-type")
         .iter()

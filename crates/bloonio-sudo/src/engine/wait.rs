@@ -9,16 +9,20 @@ use bloonio_wire::id::InstructionId;
 use tokio::runtime::Handle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::SudoEngine;
 use super::ask::Delivery;
 use super::guard::Asked;
+use super::{SudoEngine, short_hash};
 use crate::decision::{Decision, Refusal};
 use crate::instruction::{Ending, Instruction, InstructionStatus, Redemption};
 use crate::request::RequestView;
 use crate::store::StoreError;
 
+/// How long a store that fails may take to come back while a request waits, and how often it is asked meanwhile.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+
 /// Ends the instruction and withdraws its prompt when the waiting request goes away, in whatever way.
-struct Waiting {
+pub(super) struct Waiting {
     engine: SudoEngine,
     id: InstructionId,
     runtime: Handle,
@@ -28,6 +32,12 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// For an instruction that has just been stored.
+    pub(super) fn of(engine: SudoEngine, id: InstructionId) -> Self {
+        let _token = engine.inner.tasks.token();
+        Self { engine, id, runtime: Handle::current(), armed: true, _token }
+    }
+
     fn disarm(&mut self) {
         self.armed = false;
     }
@@ -67,11 +77,10 @@ impl SudoEngine {
         &self,
         asked: &Asked<'_>,
         view: &RequestView<'_>,
-        id: InstructionId,
+        mut waiting: Waiting,
         challenge: Box<AuthChallenge>,
     ) -> Result<Decision, Refusal> {
-        let (engine, _token) = (self.clone(), self.inner.tasks.token());
-        let mut waiting = Waiting { engine, id: id.clone(), runtime: Handle::current(), armed: true, _token };
+        let id = waiting.id.clone();
         match self.deliver(challenge).await {
             Delivery::Sent => {}
             undelivered => {
@@ -86,7 +95,14 @@ impl SudoEngine {
             }
         }
         let timed_out = tokio::select! {
-            answered = tokio::time::timeout(self.inner.settings.block_timeout(), self.answered(&id)) => answered.is_err(),
+            answered = tokio::time::timeout(self.inner.settings.block_timeout(), self.answered_at_last(&id)) => {
+                if let Ok(Err(error)) = &answered {
+                    tracing::error!(instruction = %short_hash(&id), %error, "an answer could not be waited for");
+                    waiting.end(Ending::Abandoned).await;
+                    return Err(Refusal::state_unavailable());
+                }
+                answered.is_err()
+            }
             () = self.inner.stopping.cancelled() => {
                 waiting.end(Ending::Abandoned).await;
                 return Err(Refusal::state_unavailable());
@@ -120,6 +136,21 @@ impl SudoEngine {
             return Ok(());
         }
         Err(Refusal::new(ErrorCode::SudoUserRequired))
+    }
+
+    /// As [`answered`](Self::answered), and a store that fails gets a little time to come back: the prompt is still on the
+    /// phone.
+    async fn answered_at_last(&self, id: &InstructionId) -> Result<Option<Instruction>, StoreError> {
+        let mut left = STORE_PATIENCE;
+        loop {
+            match self.answered(id).await {
+                Err(_) if !left.is_zero() => {
+                    tokio::time::sleep(STORE_PAUSE).await;
+                    left = left.saturating_sub(STORE_PAUSE);
+                }
+                answered => return answered,
+            }
+        }
     }
 
     /// Waits until an instruction is no longer pending, however that comes about.

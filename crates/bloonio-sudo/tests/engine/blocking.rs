@@ -147,7 +147,7 @@ async fn a_server_that_stops_ends_what_waits() {
     stage.relay.until(|relay| relay.cancelled().iter().any(|id| id.as_str() == key)).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a91_a_store_that_goes_away_while_waiting_lets_nothing_run() {
     let stage = Stage::new();
     let (call, payout) = (Call::transfer(), payout());
@@ -167,4 +167,23 @@ async fn without_a_phone_nobody_answers_in_time() {
     Call::transfer().refused(&stage.engine, &payout(), ErrorCode::SudoActionTimeout).await;
     stage.relay.set(Mood::Away);
     Call::transfer().refused(&stage.engine, &payout(), ErrorCode::SudoRelayUnavailable).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_for_a_moment_does_not_end_the_wait() {
+    let stage = Stage::new();
+    let (call, payout) = (Call::transfer(), payout());
+    let hiccup = async {
+        let key = key_of_waiting(&stage).await;
+        stage.store.set_broken(true);
+        // Something is told, so that the waiter looks, and meets a store that is away.
+        let other = stage.engine.clone();
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        drop(other);
+        stage.store.set_broken(false);
+        stage.tell(&stage.event(&key, true)).await.assert(200);
+    };
+    let (decision, ()) = tokio::join!(biased; call.decision(&stage.engine, &payout), hiccup);
+    assert!(matches!(decision, Decision::Pass(_)), "{decision:?}");
+    assert!(stage.relay.cancelled().is_empty(), "the prompt stayed");
 }

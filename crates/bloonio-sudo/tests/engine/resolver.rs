@@ -87,3 +87,29 @@ async fn a_closure_may_own_what_it_needs() {
     assert_eq!(heard(&stage, "/open").await, None);
     assert_eq!(heard(&stage, "/vault").await, Some(ErrorCode::SudoInstructionKeyRequired));
 }
+
+#[tokio::test]
+async fn a73_what_a_router_might_read_otherwise_is_refused_before_the_resolver_is_asked() {
+    let stage = Stage::with(settings(), resolving);
+    for path in ["/%6fpen", "/open%2e", "/%4Fpen", "/o%70en", "/a/%2e%2e/open", "/%7Eopen"] {
+        assert_eq!(heard(&stage, path).await, Some(ErrorCode::MalformedRequest), "{path}");
+    }
+    // What needs encoding, or may be encoded, is the client's own affair.
+    for path in ["/a%20b", "/%C3%A9", "/a%2Fb", "/a%40b", "/100%25"] {
+        assert_eq!(heard(&stage, path).await, Some(ErrorCode::SudoInstructionKeyRequired), "{path}");
+        stage.tell(&stage.event(stage.relay.last().instruction_id.as_str(), true)).await.assert(200);
+    }
+}
+
+#[tokio::test]
+async fn a03_a_request_to_be_taken_for_another_method_is_not_judged_by_its_own() {
+    let stage = Stage::with(settings(), resolving);
+    let demand = stage.engine.demand_resolved();
+    let mut call = Call::new("POST", "/open").header("x-http-method-override", "DELETE");
+    assert_eq!(demand.route(&call.view()).await.err().map(|refusal| refusal.kind()), Some(ErrorCode::MalformedRequest));
+    call = Call::new("POST", "/open").query("_method=DELETE");
+    assert_eq!(demand.route(&call.view()).await.err().map(|refusal| refusal.kind()), Some(ErrorCode::MalformedRequest));
+    let exempting = transfer().with_condition(|view| view.method() == "DELETE");
+    let call = Call::transfer().header("x-http-method-override", "DELETE");
+    call.refused(&stage.engine, &exempting, ErrorCode::MalformedRequest).await;
+}

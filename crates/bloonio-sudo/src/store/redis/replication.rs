@@ -27,10 +27,11 @@ impl RedisStore {
         if required == 0 {
             return Ok(());
         }
-        // On another connection it would wait for nothing: it is not sent again.
+        // On another connection it would wait for nothing: it is neither sent again nor kept for the next one.
         let options = Options {
             cluster_hash: Some(ClusterHash::Custom(redis_keyslot(key.as_bytes()))),
             max_attempts: Some(1),
+            fail_fast: true,
             ..Options::default()
         };
         let waiting = self.client.with_options(&options).wait(i64::from(required), PATIENCE_MS).await;

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 
 use crate::store::Wakeups;
 
-/// How often a waiter looks, whatever it is told.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often a waiter looks, whatever it is told. Longer than a silent stream may be silent, so that it shows its life.
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
 /// How often a failed subscription is tried again.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(500);
 /// So many are woken at once where everybody is…
