@@ -134,8 +134,9 @@ impl SudoEngineBuilder {
 
     /// Says at run time what a request needs, for the middleware that ask (`sudo_resolved`): `None` lets it through, an error
     /// refuses it with 500 `SUDO_MISCONFIGURED`. The body has not been read; of a request that is let through it never is.
-    /// Compare routes with [`RequestView::decoded_path`]. A path that encodes what needs no encoding, and a request to be
-    /// taken for another method, are refused with 400 before the resolver is asked: the router might see something else.
+    /// Compare routes with [`RequestView::decoded_path`]. A path that encodes what needs no encoding is refused with 400
+    /// before the resolver is asked: the router might see something else. Put what changes a request's method outside this
+    /// layer.
     ///
     /// ```
     /// # use bloonio_sudo::{RelaySettings, RequestView, SudoEngine, SudoEngineBuilder, SudoInfo, SudoRequirement, resolver::Resolved};

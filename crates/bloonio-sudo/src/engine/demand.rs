@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bloonio_wire::code::ErrorCode;
 
-use super::guard::{is_disguised, overrides_method};
+use super::guard::is_disguised;
 use super::{Guarded, SudoEngine};
 use crate::decision::Refusal;
 use crate::policy::SudoRequirement;
@@ -68,7 +68,7 @@ impl Demand {
         let requirement = match &self.kind {
             Kind::Always(requirement) => Arc::clone(requirement),
             // The resolver would judge it as what it says it is not, and the router find something else.
-            Kind::Resolved if is_disguised(view.path()) || overrides_method(view) => return Err(Refusal::malformed()),
+            Kind::Resolved if is_disguised(view.path()) => return Err(Refusal::malformed()),
             Kind::Resolved => match self.engine.resolve(view).await? {
                 Some(requirement) => Arc::new(requirement),
                 None => return Ok(None),

@@ -199,7 +199,7 @@ pub(super) fn is_disguised(path: &str) -> bool {
         .any(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
-pub(super) fn overrides_method(view: &RequestView<'_>) -> bool {
+fn overrides_method(view: &RequestView<'_>) -> bool {
     let is_form = view
         .header_values("content-type")
         .iter()

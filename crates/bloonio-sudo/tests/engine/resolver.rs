@@ -103,13 +103,10 @@ async fn a73_what_a_router_might_read_otherwise_is_refused_before_the_resolver_i
 
 #[tokio::test]
 async fn a03_a_request_to_be_taken_for_another_method_is_not_judged_by_its_own() {
-    let stage = Stage::with(settings(), resolving);
-    let demand = stage.engine.demand_resolved();
-    let mut call = Call::new("POST", "/open").header("x-http-method-override", "DELETE");
-    assert_eq!(demand.route(&call.view()).await.err().map(|refusal| refusal.kind()), Some(ErrorCode::MalformedRequest));
-    call = Call::new("POST", "/open").query("_method=DELETE");
-    assert_eq!(demand.route(&call.view()).await.err().map(|refusal| refusal.kind()), Some(ErrorCode::MalformedRequest));
+    let stage = Stage::new();
     let exempting = transfer().with_condition(|view| view.method() == "DELETE");
-    let call = Call::transfer().header("x-http-method-override", "DELETE");
-    call.refused(&stage.engine, &exempting, ErrorCode::MalformedRequest).await;
+    for call in [Call::transfer().header("x-http-method-override", "DELETE"), Call::transfer().query("_method=DELETE")]
+    {
+        call.refused(&stage.engine, &exempting, ErrorCode::MalformedRequest).await;
+    }
 }
