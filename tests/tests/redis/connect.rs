@@ -127,9 +127,16 @@ async fn a92_a_consumption_that_no_replica_has_is_refused() {
     assert!(consume(&store, &instruction).await.unwrap().is_err(), "it does not run later either");
 
     let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &server.port.to_string()]).await;
-    bloonio_tests::wait::until("the replica to follow", || async {
-        // Only then does the server count its acknowledgements.
+    bloonio_tests::wait::until("the replica to be online", || async {
         server.command(&["INFO", "replication"]).await.contains("state=online").then_some(())
+    })
+    .await;
+    // Only once it has acknowledged something does it acknowledge what comes at once.
+    server.command(&["SET", "something", "new"]).await;
+    bloonio_tests::wait::until("the replica to follow", || async {
+        let info = server.command(&["INFO", "replication"]).await;
+        let written = info.split("master_repl_offset:").nth(1)?.split_whitespace().next()?;
+        info.contains(&format!("state=online,offset={written},")).then_some(())
     })
     .await;
     let instruction = approved(&store, wish(2)).await;
