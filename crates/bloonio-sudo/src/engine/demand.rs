@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bloonio_wire::code::ErrorCode;
 
-use super::guard::is_disguised;
+use super::guard::{is_disguised, misconfigured};
 use super::{Guarded, SudoEngine};
 use crate::decision::Refusal;
-use crate::policy::SudoRequirement;
+use crate::policy::{RequirementError, SudoRequirement};
 use crate::request::RequestView;
 
 /// What a middleware demands, and the engine that judges it. Made by [`SudoEngine::demand`] and
@@ -21,18 +21,24 @@ pub struct Demand {
 #[derive(Debug, Clone)]
 enum Kind {
     Always(Arc<SudoRequirement>),
+    /// Its every request is refused; looked at once, when the route is made.
+    Misconfigured(Arc<SudoRequirement>, RequirementError),
     Resolved,
 }
 
 impl SudoEngine {
     /// Demands the same of every request. Says in the log what will refuse each of them, if anything will.
     pub fn demand(&self, requirement: SudoRequirement) -> Demand {
-        if let Err(error) = requirement.check() {
-            tracing::error!(action = requirement.action(), %error, "this route will answer 500: it is misconfigured");
-        }
-        let requirement = Arc::new(requirement);
+        let (checked, requirement) = (requirement.check(), Arc::new(requirement));
         self.inner.demands.add(Some(Arc::clone(&requirement)));
-        Demand { engine: self.clone(), kind: Kind::Always(requirement) }
+        let kind = match checked {
+            Ok(()) => Kind::Always(requirement),
+            Err(error) => {
+                tracing::error!(action = requirement.action(), %error, "this route will answer 500: it is misconfigured");
+                Kind::Misconfigured(requirement, error)
+            }
+        };
+        Demand { engine: self.clone(), kind }
     }
 
     /// Demands of each request what the resolver says of it.
@@ -67,10 +73,14 @@ impl Demand {
     pub async fn route(&self, view: &RequestView<'_>) -> Result<Option<Guarded<'_>>, Refusal> {
         let requirement = match &self.kind {
             Kind::Always(requirement) => Arc::clone(requirement),
+            Kind::Misconfigured(requirement, error) => return Err(misconfigured(requirement, error)),
             // The resolver would judge it as what it says it is not, and the router find something else.
             Kind::Resolved if is_disguised(view.path()) => return Err(Refusal::malformed()),
             Kind::Resolved => match self.engine.resolve(view).await? {
-                Some(requirement) => Arc::new(requirement),
+                Some(requirement) => {
+                    requirement.check().map_err(|error| misconfigured(&requirement, &error))?;
+                    Arc::new(requirement)
+                }
                 None => return Ok(None),
             },
         };
