@@ -16,7 +16,11 @@ macro_rules! scripts {
 
         impl Scripts {
             pub(super) fn new() -> Self {
-                Self { $($name: Script::from_lua(concat!(include_str!($common), include_str!($own))),)* }
+                Self {
+                    $($name: Script::from_lua(concat!(
+                        include_str!("lua/time.lua"), include_str!($common), include_str!($own),
+                    )),)*
+                }
             }
         }
     };

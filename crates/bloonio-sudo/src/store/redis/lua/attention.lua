@@ -15,17 +15,6 @@
 local user, initiator, id, fingerprint = KEYS[1], KEYS[2], ARGV[3], ARGV[4]
 local rules = cjson.decode(ARGV[2])
 
-local function clock(given)
-  if given ~= '' then return tonumber(given) end
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-local now = clock(ARGV[1])
-
-local function digits(number)
-  return string.format('%.0f', number)
-end
-
 local function put(key, field, value)
   redis.call('HSET', key, field, value)
   redis.call('PEXPIRE', key, digits(rules.kept))

@@ -4,18 +4,6 @@
 local key, tenant, call, channel, id = KEYS[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local VERSION = '1'
 
-local function clock(given)
-  if given ~= '' then return tonumber(given) end
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-local now = clock(ARGV[1])
-
--- Lua writes large numbers with an exponent unless it is told not to.
-local function digits(number)
-  return string.format('%.0f', number)
-end
-
 -- Changes some fields, and tells whoever waits.
 local function change(record, fields)
   local flat = {}
