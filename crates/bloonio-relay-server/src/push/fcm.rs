@@ -8,6 +8,7 @@
 //! | [`client`] | one message, one answer, one deadline over both |
 //! | [`error`] | what an answer means for the address and for another try |
 //! | [`schedule`] | when another try comes |
+//! | [`lane`], `breaker`, `gate` | whether a message may leave at all |
 //! | [`sender`] | [`super::PushSender`] over all of it |
 //!
 //! It reports and decides nothing: what is retired or tried again is settled by its caller. Access tokens, assertions,
@@ -15,10 +16,13 @@
 
 mod answer;
 pub mod auth;
+mod breaker;
 pub mod client;
 pub mod credentials;
 mod detail;
 pub mod error;
+mod gate;
+pub mod lane;
 pub mod message;
 pub mod schedule;
 pub mod sender;
@@ -28,6 +32,7 @@ pub use auth::TokenSource;
 pub use client::{EndpointError, FcmClient, MessageName};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{Cause, SendError};
+pub use lane::LaneLimits;
 pub use message::{Message, MessageError};
 pub use schedule::next_attempt;
 pub use sender::FcmSender;

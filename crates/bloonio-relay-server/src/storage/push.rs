@@ -4,6 +4,7 @@
 //! once, without a claim, and if it dies the lease lapses and the push worker takes over. `stream` devices need no
 //! message: for them a prompt is delivered once it is durable (PROTOCOL 5).
 
+pub mod hold;
 pub mod status;
 
 use bloonio_wire::clock::Timestamp;
@@ -76,6 +77,16 @@ pub enum Retirement {
     Dead,
     /// Another project's.
     Quarantined,
+}
+
+impl Retirement {
+    /// The address's state as it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Quarantined => "quarantined",
+        }
+    }
 }
 
 /// Writes one row a device: `stream` devices delivered, the others under `lease` with their first attempt counted. Call
@@ -285,10 +296,6 @@ pub async fn retire_address(
     to: (Retirement, &str),
     now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let state = match to.0 {
-        Retirement::Dead => "dead",
-        Retirement::Quarantined => "quarantined",
-    };
     let done = sqlx::query(
         "-- retire_address
          UPDATE devices SET address_state = $4, address_reason = $5, address_changed_at = $6
@@ -297,7 +304,7 @@ pub async fn retire_address(
     .bind(tenant.as_str())
     .bind(device.as_str())
     .bind(address.value())
-    .bind(state)
+    .bind(to.0.as_str())
     .bind(to.1)
     .bind(now.as_millis())
     .execute(&mut **tx)
