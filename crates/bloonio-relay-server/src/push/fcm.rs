@@ -5,7 +5,7 @@
 //! | [`credentials`] | the service-account file, checked when it is read |
 //! | [`auth`] | access tokens: one exchange at a time, refreshed before they end |
 //! | [`message`] | what a push says, which is next to nothing |
-//! | [`client`] | one message, one answer, one deadline over both |
+//! | [`client`], [`connections`] | one message, one answer, one deadline over both; over which connection |
 //! | [`error`] | what an answer means for the address and for another try |
 //! | [`schedule`] | when another try comes |
 //! | [`lane`], `breaker`, `gate` | whether a message may leave at all |
@@ -18,6 +18,7 @@ mod answer;
 pub mod auth;
 mod breaker;
 pub mod client;
+pub mod connections;
 pub mod credentials;
 mod detail;
 pub mod error;
@@ -30,6 +31,7 @@ mod wait;
 
 pub use auth::TokenSource;
 pub use client::{EndpointError, FcmClient, MessageName};
+pub use connections::Connections;
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{Cause, SendError};
 pub use lane::LaneLimits;

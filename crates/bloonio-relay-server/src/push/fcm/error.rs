@@ -193,6 +193,11 @@ mod tests {
         json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
     }
 
+    fn quota_failure(subjects: &[&str]) -> Value {
+        let violations: Vec<_> = subjects.iter().map(|subject| json!({"subject": subject})).collect();
+        json!({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations})
+    }
+
     const KEEP: AddressVerdict = AddressVerdict::Keep;
     const DEAD: AddressVerdict = AddressVerdict::Dead;
     const QUARANTINE: AddressVerdict = AddressVerdict::Quarantine;
@@ -217,6 +222,11 @@ mod tests {
     #[case(404, refusal("Requested entity was not found.", &[]), Cause::NotFoundBare, KEEP, Retry::Never)]
     #[case(404, refusal("", &[fcm("SOMETHING_NEW")]), Cause::NotFoundBare, KEEP, Retry::Never)]
     #[case(429, refusal("", &[fcm("QUOTA_EXCEEDED")]), Cause::QuotaExceeded, KEEP, SIXTY)]
+    #[case(429, refusal("", &[fcm("QUOTA_EXCEEDED"), quota_failure(&["device:x"])]), Cause::DeviceQuotaExceeded, KEEP, SIXTY)]
+    #[case(429, refusal("", &[quota_failure(&["project:x"]), fcm("QUOTA_EXCEEDED")]), Cause::QuotaExceeded, KEEP, SIXTY)]
+    #[case(429, refusal("", &[quota_failure(&["device:x", "project:x"])]), Cause::QuotaExceeded, KEEP, SIXTY)]
+    #[case(429, refusal("", &[quota_failure(&[])]), Cause::QuotaExceeded, KEEP, SIXTY)]
+    #[case(429, b"<html>Too many requests from this device</html>".to_vec(), Cause::QuotaExceeded, KEEP, SIXTY)]
     #[case(500, refusal("", &[fcm("INTERNAL")]), Cause::Internal, KEEP, Retry::Backoff)]
     #[case(502, b"<html>please try again in 30 seconds</html>".to_vec(), Cause::Unavailable, KEEP, THIRTY)]
     #[case(503, refusal("", &[fcm("UNAVAILABLE")]), Cause::Unavailable, KEEP, Retry::Backoff)]
