@@ -83,7 +83,7 @@ impl Ledger {
     }
 
     async fn write(&self, batch: &[(Record, oneshot::Sender<()>)]) -> Result<(), StorageError> {
-        let mut tx = self.storage.begin().await?;
+        let mut tx = self.storage.begin_shared().await?;
         for (record, _) in batch {
             if !write_one(&mut tx, record).await? {
                 warn!("the lease of a push was lost before its end");

@@ -32,6 +32,14 @@ impl PushAddress {
         }
     }
 
+    /// Its kind, as it is stored.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Fid(_) => "fid",
+        }
+    }
+
     /// The bare address.
     pub fn value(&self) -> &str {
         match self {

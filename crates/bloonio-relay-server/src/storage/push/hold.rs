@@ -3,6 +3,7 @@
 use bloonio_wire::clock::Timestamp;
 
 use super::PushJob;
+use crate::storage::db::query;
 use crate::storage::{StorageError, Tx};
 
 /// Ends a claim without an attempt: due again at `until`, and the attempt that the claim has counted is not counted. The
@@ -13,7 +14,7 @@ use crate::storage::{StorageError, Tx};
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn hold(tx: &mut Tx, job: &PushJob, until: Timestamp, error: &str) -> Result<bool, StorageError> {
-    let done = sqlx::query(
+    let done = query(
         "-- hold_push
          UPDATE pushes SET state = 'due', attempts = attempts - 1, next_at = $6, error = $7, lease_until = NULL,
                            lease_token = NULL
@@ -27,7 +28,7 @@ pub async fn hold(tx: &mut Tx, job: &PushJob, until: Timestamp, error: &str) -> 
     .bind(job.lease_token.as_deref())
     .bind(until.as_millis())
     .bind(error)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
