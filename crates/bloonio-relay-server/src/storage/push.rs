@@ -4,6 +4,7 @@
 //! once, without a claim, and if it dies the lease lapses and the push worker takes over. `stream` devices need no
 //! message: for them a prompt is delivered once it is durable (PROTOCOL 5).
 
+pub mod hold;
 pub mod status;
 
 use bloonio_wire::clock::Timestamp;
@@ -75,6 +76,16 @@ pub enum Retirement {
     Dead,
     /// Another project's.
     Quarantined,
+}
+
+impl Retirement {
+    /// The address's state as it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Quarantined => "quarantined",
+        }
+    }
 }
 
 /// Writes one row a device: `stream` devices delivered, the others under `lease` with their first attempt counted. Call
@@ -275,7 +286,8 @@ pub async fn settle(
 }
 
 /// Takes an address out of use, with the reason; the row keeps it, so that a wrong verdict can be undone. An address that
-/// the device has replaced meanwhile is left alone.
+/// the device has replaced meanwhile is left alone, even by itself in the other kind: asking for a registration token makes
+/// FCM forget the installation id, and the other way round.
 ///
 /// # Errors
 /// [`StorageError::Database`].
@@ -287,21 +299,18 @@ pub async fn retire_address(
     to: (Retirement, &str),
     now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let state = match to.0 {
-        Retirement::Dead => "dead",
-        Retirement::Quarantined => "quarantined",
-    };
     let done = query(
         "-- retire_address
          UPDATE devices SET address_state = $4, address_reason = $5, address_changed_at = $6
-         WHERE tenant_id = $1 AND device_id = $2 AND address = $3 AND address_state = 'live'",
+         WHERE tenant_id = $1 AND device_id = $2 AND address = $3 AND address_kind = $7 AND address_state = 'live'",
     )
     .bind(tenant.as_str())
     .bind(device.as_str())
     .bind(address.value())
-    .bind(state)
+    .bind(to.0.as_str())
     .bind(to.1)
     .bind(now.as_millis())
+    .bind(address.kind())
     .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
