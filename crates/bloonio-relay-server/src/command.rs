@@ -1,11 +1,15 @@
 //! What the command line can do.
 
+pub mod callbacks;
 pub mod healthcheck;
+pub mod output;
 pub mod tenant;
 
+use bloonio_wire::code::ErrorCode;
 use clap::Subcommand;
 
 use crate::config::{Config, RelayArgs, StoreArgs, StoreConfig};
+use crate::service::error::ServiceError;
 use crate::{http, serve, telemetry};
 
 /// A command.
@@ -21,6 +25,9 @@ pub enum Command {
     /// Manage tenants directly in the database, without a running relay and without the admin key.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Look at the outbox of callbacks and send them again, directly in the database.
+    #[command(subcommand)]
+    Callbacks(callbacks::CallbacksCommand),
     /// Print the OpenAPI document of the relay.
     Openapi,
     /// Ask a running relay whether it is ready; exit code 0 if it is.
@@ -45,6 +52,7 @@ impl Command {
                 Ok(())
             }
             Self::Tenant(command) => command.run().await,
+            Self::Callbacks(command) => command.run().await,
             Self::Openapi => print(&http::openapi::json()?),
             Self::Healthcheck(args) => args.run().await,
         }
@@ -56,6 +64,18 @@ pub(crate) fn store(args: StoreArgs) -> anyhow::Result<StoreConfig> {
     let config = StoreConfig::from_args(args)?;
     telemetry::start_log(config.log_format);
     Ok(config)
+}
+
+/// A refusal, for the person at the terminal.
+pub(crate) fn explain(error: ServiceError, subject: &str) -> anyhow::Error {
+    match error {
+        ServiceError::Invalid(problems) => {
+            let problems: Vec<_> = problems.iter().map(|p| format!("{} {}", p.field, p.problem)).collect();
+            anyhow::anyhow!("{}", problems.join("; "))
+        }
+        ServiceError::Refused(ErrorCode::NotFound) => anyhow::anyhow!("there is no such {subject} (NOT_FOUND)"),
+        other => other.into(),
+    }
 }
 
 /// Prints to standard output; whoever closes the pipe early has seen enough.

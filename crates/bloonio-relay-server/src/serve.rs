@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::random::{Random, SystemRandom};
+use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
 
 use crate::app::{App, AppParts};
@@ -19,7 +20,7 @@ use crate::push::dispatch::PushLimits;
 use crate::push::fcm::{Credentials, FcmClient, FcmSender};
 use crate::seal::{MasterKey, Sealer};
 use crate::shutdown::{self, Signals};
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 
 /// Opens the database and the key to it; both are made at the first start.
 ///
@@ -33,7 +34,7 @@ pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, MasterKey)> 
         None => Storage::open_file(&config.data_dir.join("relay.db")).await,
     };
     let storage = storage.context("cannot open the database")?;
-    storage.migrate().await.context("cannot bring the database up to date")?;
+    migrate(&storage).await?;
     if let Some(master) = kept {
         let fits = storage.opens_with(&Sealer::new(&master)).await?;
         ensure!(fits, "the master key does not open this database; use the one that it was made with");
@@ -48,6 +49,19 @@ pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, MasterKey)> 
         "there is no master key, and this database was made with one; restore master.key from its backup"
     );
     Ok((storage, master_key::keep(config, fresh, &SystemRandom)?))
+}
+
+/// Brings the database up to date. One that a newer relay has written to is left alone: this one does not know what its
+/// columns mean (ATTACKS A98).
+async fn migrate(storage: &Storage) -> anyhow::Result<()> {
+    match storage.migrate().await {
+        Err(StorageError::Migration(MigrateError::VersionMissing(version))) => bail!(
+            "the database was written by a newer relay (it has migration {version}, which this version {} does not know); \
+             start that version or a newer one",
+            env!("CARGO_PKG_VERSION")
+        ),
+        done => done.context("cannot bring the database up to date"),
+    }
 }
 
 /// Runs a relay until SIGTERM or SIGINT.

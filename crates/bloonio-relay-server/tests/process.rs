@@ -350,6 +350,9 @@ fn the_openapi_document_is_printed() {
 #[case(&["migrate", "--help"], "RELAY_DATABASE_URL")]
 #[case(&["tenant", "--help"], "reactivate")]
 #[case(&["tenant", "provision", "--help"], "--callback-url-base")]
+#[case(&["tenant", "update", "--help"], "--clear")]
+#[case(&["callbacks", "--help"], "redeliver")]
+#[case(&["callbacks", "redeliver", "--help"], "--all-dead")]
 #[case(&["healthcheck", "--help"], "RELAY_LISTEN")]
 fn every_command_explains_itself(#[case] arguments: &[&str], #[case] mentions: &str) {
     let output = command(arguments).env("RELAY_ADMIN_KEY", ADMIN_KEY).output().unwrap();
