@@ -1,6 +1,11 @@
 //! Logs and metrics. Logs go to standard error; what they must never hold is SECURITY, "Outbound and operators".
 
+pub mod catalogue;
 pub mod metrics;
+pub mod open;
+mod process;
+pub mod skew;
+pub mod stage;
 
 use std::io::IsTerminal;
 
