@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use bloonio_demo::process::binary;
 use bloonio_relay_server::telemetry::catalogue::{CATALOGUE, Kind, Metric, Values};
 use bloonio_tests::codes::{code_at, wrong_code_at};
 use bloonio_tests::fcm::FcmEmulator;
@@ -354,8 +355,7 @@ async fn what_dashboard_and_alerts_show_is_measured_and_its_labels_are_bounded()
     }
     let openapi = operator::http().get(format!("{}/openapi.json", tour.relay.base_url())).send().await.unwrap();
     let openapi: Value = openapi.json().await.unwrap();
-    let mut routes: BTreeSet<_> = openapi["paths"].as_object().unwrap().keys().cloned().collect();
-    routes.insert("/openapi.json".to_owned());
+    let routes: BTreeSet<_> = openapi["paths"].as_object().unwrap().keys().cloned().collect();
     for sample in metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let name = sample.split(['{', ' ']).next().unwrap();
         let metric = described(name).unwrap_or_else(|| panic!("{name} is not in the catalogue"));
@@ -390,6 +390,42 @@ async fn every_stage_of_an_approval_is_measured() {
     assert_eq!(counts("bloonio_callbacks_total{outcome=\"acknowledged\"}"), Some(5));
     assert_eq!(counts("bloonio_worker_up{worker=\"outbox\"}"), Some(1));
     assert_eq!(counts("bloonio_worker_restarts_total{worker=\"push\"}"), Some(0));
+}
+
+#[tokio::test]
+async fn the_doctor_lets_fcm_check_the_credentials_and_the_clock() {
+    let emulator = FcmEmulator::start().await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let doctor = || async {
+        let mut command = tokio::process::Command::new(binary("bloonio-relay-server").unwrap());
+        let command = command
+            .args(["doctor", "--json", "--fcm"])
+            .env_clear()
+            .env("RELAY_DATA_DIR", folder.path())
+            .env("RELAY_FCM_CREDENTIALS", emulator.credentials_path())
+            .env("RELAY_FCM_ENDPOINT", emulator.endpoint())
+            .env("RELAY_EXTRA_CA_FILE", emulator.ca_pem_path());
+        let output = command.output().await.unwrap();
+        let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let find = |check: &str| {
+            let found = findings.as_array().unwrap().iter().find(|finding| finding["check"] == check);
+            found.unwrap_or_else(|| panic!("{check}: {findings}")).clone()
+        };
+        (output.status.success(), find("FCM"), find("clock"))
+    };
+    let (content, fcm, clock) = doctor().await;
+    assert!(content, "{fcm} {clock}");
+    assert_eq!((&fcm["level"], &clock["level"]), (&json!("ok"), &json!("ok")));
+    emulator.disable_account(emulator_project(&emulator).as_str());
+    let (content, fcm, _) = doctor().await;
+    assert!(!content);
+    assert_eq!((&fcm["level"], &fcm["found"]), (&json!("fail"), &json!("push not accepted: account_refused")));
+    assert!(emulator.sends().iter().all(|send| !send.is_delivered()), "a dry run reaches nobody");
+}
+
+fn emulator_project(emulator: &FcmEmulator) -> String {
+    let key: Value = serde_json::from_str(&std::fs::read_to_string(emulator.credentials_path()).unwrap()).unwrap();
+    key["project_id"].as_str().unwrap().to_owned()
 }
 
 #[test]

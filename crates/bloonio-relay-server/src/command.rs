@@ -1,7 +1,9 @@
 //! What the command line can do.
 
 pub mod callbacks;
+pub mod doctor;
 pub mod healthcheck;
+pub mod migrate;
 pub mod output;
 pub mod tenant;
 
@@ -21,7 +23,11 @@ pub enum Command {
     /// with RUST_LOG, default info). Every flag can be given as an environment variable.
     Serve(Box<RelayArgs>),
     /// Create the database, or bring it up to date, and end.
-    Migrate(StoreArgs),
+    Migrate(migrate::MigrateArgs),
+    /// Look at everything that `serve` needs with these settings, and say what to do about what is found.
+    ///
+    /// Nothing is changed. Exit code 0 if a relay can run, else 1; with --strict, 1 for warnings, too.
+    Doctor(doctor::DoctorArgs),
     /// Manage tenants directly in the database, without a running relay and without the admin key.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -46,11 +52,8 @@ impl Command {
                 telemetry::start_log(config.store.log_format);
                 serve::serve(config).await
             }
-            Self::Migrate(args) => {
-                let (storage, _master) = serve::open(&store(args)?).await?;
-                storage.close().await;
-                Ok(())
-            }
+            Self::Migrate(args) => args.run().await,
+            Self::Doctor(args) => args.run().await,
             Self::Tenant(command) => command.run().await,
             Self::Callbacks(command) => command.run().await,
             Self::Openapi => print(&http::openapi::json()?),

@@ -9,7 +9,8 @@ use bloonio_wire::clock::{Clock, SystemClock};
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use support::process::{complaint, printed, run};
+use support::ADMIN_KEY;
+use support::process::{command, complaint, printed, run};
 use tempfile::TempDir;
 
 /// Runs a command on a data folder; gives what it printed.
@@ -179,4 +180,150 @@ async fn a98_a_database_of_a_newer_relay_is_left_alone() {
         assert!(!complaint.contains("the database failed"), "{complaint}");
         assert_eq!(printed(&output), "");
     }
+}
+
+/// Runs the doctor on a folder with these variables besides good ones; gives whether it was content, and its findings.
+fn doctor(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, Vec<Value>) {
+    let mut command = command(&[&["doctor", "--json"], arguments].concat());
+    command
+        .env("RELAY_DATA_DIR", folder)
+        .env("RELAY_ADMIN_KEY", ADMIN_KEY)
+        .env("RELAY_PUBLIC_URL", "https://relay.example")
+        .env("RELAY_TRUSTED_PROXIES", "10.0.0.1")
+        .envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let findings = serde_json::from_str(&printed(&output)).unwrap_or_else(|_| panic!("{}", complaint(&output)));
+    assert!(!printed(&output).contains(ADMIN_KEY));
+    (output.status.success(), findings)
+}
+
+/// The level of a check.
+fn level<'a>(findings: &'a [Value], check: &str) -> &'a str {
+    let found = findings.iter().find(|finding| finding["check"] == check);
+    found.unwrap_or_else(|| panic!("{check} was not looked at: {findings:?}"))["level"].as_str().unwrap()
+}
+
+#[test]
+fn a_relay_that_can_run_is_found_well() {
+    let folder = TempDir::new().unwrap();
+    provisioned(folder.path());
+    let (content, findings) = doctor(folder.path(), &[], &[]);
+    assert!(content, "{findings:?}");
+    for check in ["public address", "admin key", "trusted proxies", "callback guard", "data folder", "master key"] {
+        assert_eq!(level(&findings, check), "ok", "{findings:?}");
+    }
+    for check in ["database", "schema", "durability", "master key and database", "outbox", "dead callbacks"] {
+        assert_eq!(level(&findings, check), "ok", "{findings:?}");
+    }
+    for finding in &findings {
+        let needs_advice = finding["level"] != "ok";
+        assert_eq!(finding["advice"].is_string(), needs_advice, "{finding}");
+    }
+}
+
+#[test]
+fn looking_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let (content, findings) = doctor(&folder.path().join("none"), &[], &[]);
+    assert!(content, "{findings:?}");
+    assert_eq!((level(&findings, "data folder"), level(&findings, "database")), ("warn", "warn"));
+    assert!(!doctor(&folder.path().join("none"), &["--strict"], &[]).0, "warnings count");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let check = run(&["migrate", "--check", "--relay-data-dir", folder.path().to_str().unwrap()]);
+    assert!(!check.status.success());
+    assert!(complaint(&check).contains("there is no database yet"), "{}", complaint(&check));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[rstest]
+#[case::no_address(&[("RELAY_PUBLIC_URL", "")], "public address", "warn")]
+#[case::this_machine(&[("RELAY_PUBLIC_URL", "http://127.0.0.1:8700")], "public address", "warn")]
+#[case::in_the_clear(&[("RELAY_PUBLIC_URL", "http://relay.example")], "public address", "fail")]
+#[case::no_key(&[("RELAY_ADMIN_KEY", "")], "settings", "fail")]
+#[case::short_key(&[("RELAY_ADMIN_KEY", "short")], "settings", "fail")]
+#[case::typed_key(&[("RELAY_ADMIN_KEY", "abcabcabcabcabcabcabcabcabcabcabcabc")], "admin key", "fail")]
+#[case::two_keys(&[("RELAY_ADMIN_KEY_NEXT", "next-key-of-the-tests-9876543210zyxwv")], "admin key", "warn")]
+#[case::everybody(&[("RELAY_TRUSTED_PROXIES", "0.0.0.0/0")], "trusted proxies", "fail")]
+#[case::nobody(&[("RELAY_TRUSTED_PROXIES", "")], "trusted proxies", "warn")]
+#[case::private(&[("RELAY_ALLOW_PRIVATE_CALLBACKS", "true")], "callback guard", "warn")]
+#[case::roots(&[("RELAY_EXTRA_CA_FILE", "/nowhere/ca.pem")], "trust roots", "fail")]
+#[case::push(&[("RELAY_FCM_CREDENTIALS", "/nowhere/key.json")], "FCM key file", "fail")]
+#[case::foreign_key(&[("RELAY_MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")], "master key and database", "fail")]
+#[case::broken_key(&[("RELAY_MASTER_KEY", "c2hvcnQ=")], "master key", "fail")]
+fn what_is_wrong_is_named(#[case] variables: &[(&str, &str)], #[case] check: &str, #[case] expected: &str) {
+    let folder = TempDir::new().unwrap();
+    provisioned(folder.path());
+    let (content, findings) = doctor(folder.path(), &[], variables);
+    assert_eq!(level(&findings, check), expected, "{findings:?}");
+    assert_eq!(content, expected == "warn", "{findings:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_others_may_read_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    provisioned(folder.path());
+    let open = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    open(folder.path(), 0o700);
+    open(&folder.path().join("master.key"), 0o644);
+    let protected = doctor(folder.path(), &[], &[]).1;
+    assert_eq!(level(&protected, "data folder"), "ok", "its folder protects it");
+    open(folder.path(), 0o755);
+    let (content, findings) = doctor(folder.path(), &[], &[]);
+    assert!(!content && level(&findings, "data folder") == "fail", "{findings:?}");
+    assert!(findings.iter().any(|finding| finding["found"].as_str().unwrap().contains("master.key")), "{findings:?}");
+}
+
+#[tokio::test]
+async fn what_waits_and_what_was_given_up_is_counted() {
+    let folder = TempDir::new().unwrap();
+    let bank = provisioned(folder.path());
+    add_callbacks(folder.path(), &bank, "dead", &["dlv_1", "dlv_2"]).await;
+    add_callbacks(folder.path(), &bank, "due", &["dlv_3"]).await;
+    let database = database(folder.path()).await;
+    let age = "UPDATE deliveries SET created_at = created_at - 3600000 WHERE state = 'due'";
+    sqlx::query(age).execute(&database).await.unwrap();
+    database.close().await;
+    let (content, findings) = doctor(folder.path(), &[], &[]);
+    assert!(content);
+    assert_eq!((level(&findings, "outbox"), level(&findings, "dead callbacks")), ("warn", "warn"));
+    let found = |check: &str| findings.iter().find(|finding| finding["check"] == check).unwrap()["found"].clone();
+    assert_eq!(found("outbox"), "1 callbacks wait, the oldest for 60 minutes");
+    assert_eq!(found("dead callbacks"), "2 were given up");
+}
+
+#[tokio::test]
+async fn a98_the_schema_is_compared_and_never_guessed() {
+    let folder = TempDir::new().unwrap();
+    provisioned(folder.path());
+    let check = || run(&["migrate", "--check", "--relay-data-dir", folder.path().to_str().unwrap()]);
+    assert_eq!(printed(&check()), "the database is up to date\n");
+    let database = database(folder.path()).await;
+    let older = "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+    sqlx::query(older).execute(&database).await.unwrap();
+    let output = check();
+    assert!(!output.status.success() && complaint(&output).contains("the database lacks relay "), "{output:?}");
+    assert_eq!(level(&doctor(folder.path(), &[], &[]).1, "schema"), "warn");
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9000, 'of the future', true, x'00', 1)";
+    sqlx::query(newer).execute(&database).await.unwrap();
+    let output = check();
+    assert!(!output.status.success() && complaint(&output).contains("has migration 9000"), "{output:?}");
+    let (content, findings) = doctor(folder.path(), &[], &[]);
+    assert!(!content && level(&findings, "schema") == "fail", "{findings:?}");
+    database.close().await;
+}
+
+#[test]
+fn the_doctor_speaks_to_people_line_by_line() {
+    let folder = TempDir::new().unwrap();
+    let printed = printed(&run(&["doctor", "--relay-data-dir", folder.path().to_str().unwrap()]));
+    let lines: Vec<_> = printed.lines().collect();
+    assert!(lines.len() > 6, "{printed}");
+    for line in &lines {
+        assert!(["ok    ", "warn  ", "fail  ", "      "].iter().any(|start| line.starts_with(start)), "{line:?}");
+    }
+    assert!(lines.iter().any(|line| line.starts_with("warn  admin key")), "{printed}");
+    assert!(lines.iter().any(|line| line.contains("-> set RELAY_ADMIN_KEY")), "{printed}");
 }

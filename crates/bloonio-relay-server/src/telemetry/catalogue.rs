@@ -99,6 +99,11 @@ pub const CATALOGUE: &[Metric] = &[
     gauge(names::WORKER_UP, "1 while the worker runs, 0 while it waits to be started again", &[WORKERS]),
     counter(names::WORKER_RESTARTS, "Times that a worker fell over and was started again", &[WORKERS]),
     counter(names::CLOCK_JUMPS, "Jumps of the system's clock by two seconds or more", &[]),
+    gauge(
+        names::DATABASE_CONNECTIONS,
+        "Connections to the database, by pool and state",
+        &[("pool", Values::Listed(&["read", "write"])), ("state", Values::Listed(&["open", "idle"]))],
+    ),
     gauge(names::BUILD_INFO, "1; its labels say which relay this is", &[("version", Values::Words)]),
     gauge(names::PROCESS_MEMORY, "Resident memory in bytes", &[]),
     gauge(names::PROCESS_FDS, "Open file descriptors", &[]),

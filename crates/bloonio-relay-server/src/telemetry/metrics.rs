@@ -42,6 +42,8 @@ pub const WORKER_UP: &str = "bloonio_worker_up";
 pub const WORKER_RESTARTS: &str = "bloonio_worker_restarts_total";
 /// Jumps of the system's clock.
 pub const CLOCK_JUMPS: &str = "bloonio_clock_jumps_total";
+/// Connections to the database, by `pool` and `state`.
+pub const DATABASE_CONNECTIONS: &str = "bloonio_database_connections";
 /// Which relay this is, by `version`.
 pub const BUILD_INFO: &str = "bloonio_build_info";
 /// Resident memory in bytes.

@@ -11,6 +11,7 @@ use crate::app::SharedApp;
 use crate::http::auth::admin::AdminCaller;
 use crate::http::error::{Answer, ApiError};
 use crate::http::openapi::OperatorRefusals;
+use crate::telemetry::pool;
 
 /// How the relay is.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -62,5 +63,6 @@ pub async fn open_metrics(State(app): State<SharedApp>) -> impl IntoResponse {
 }
 
 fn text(app: &SharedApp) -> impl IntoResponse + use<> {
+    pool::sample(&app.storage);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render())
 }
