@@ -21,6 +21,7 @@ pub mod prompt;
 pub mod push;
 pub mod replay;
 pub mod retention;
+pub mod schema;
 pub mod tenant;
 
 use std::path::Path;
