@@ -40,7 +40,7 @@ impl Command {
                 serve::serve(config).await
             }
             Self::Migrate(args) => {
-                let (storage, _master) = serve::open(&store(args)?).await?;
+                let (storage, _keys) = serve::open(&store(args)?).await?;
                 storage.close().await;
                 Ok(())
             }

@@ -17,15 +17,15 @@ use crate::outbox::OutboxLimits;
 use crate::push::PushSender;
 use crate::push::dispatch::PushLimits;
 use crate::push::fcm::{Credentials, FcmClient, FcmSender};
-use crate::seal::{MasterKey, Sealer};
+use crate::seal::{KeyRing, MasterKey, Sealer};
 use crate::shutdown::{self, Signals};
 use crate::storage::Storage;
 
-/// Opens the database and the key to it; both are made at the first start.
+/// Opens the database and the keys to it; both are made at the first start.
 ///
 /// # Errors
 /// An unusable folder, key or database, or a key that does not fit the database.
-pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, MasterKey)> {
+pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, KeyRing)> {
     master_key::create_data_dir(&config.data_dir)?;
     let kept = master_key::load(config)?;
     let storage = match &config.database_url {
@@ -34,10 +34,10 @@ pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, MasterKey)> 
     };
     let storage = storage.context("cannot open the database")?;
     storage.migrate().await.context("cannot bring the database up to date")?;
-    if let Some(master) = kept {
-        let fits = storage.opens_with(&Sealer::new(&master)).await?;
+    if let Some(keys) = kept {
+        let fits = storage.opens_with(&Sealer::new(&keys)).await?;
         ensure!(fits, "the master key does not open this database; use the one that it was made with");
-        return Ok((storage, master));
+        return Ok((storage, keys));
     }
     // A fresh key opens only what nothing was sealed in yet. Beside a database whose key is lost it would be of no use,
     // and hide that the file must be restored.
@@ -59,7 +59,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let sender = push_sender(&config, &roots, &clock)?;
-    let (storage, master) = open(&config.store).await?;
+    let (storage, keys) = open(&config.store).await?;
     let socket = bind("RELAY_LISTEN", &config.listen).await?;
     let address = socket.local_addr()?;
     let admin = match &config.admin_listen {
@@ -74,7 +74,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let app = App::new(AppParts {
         config: config.bound_to(address),
         storage,
-        master,
+        keys,
         clock,
         random,
         sender,

@@ -42,7 +42,7 @@ impl Rig {
         let storage = Storage::open_file(&folder.path().join("relay.db")).await.unwrap();
         storage.migrate().await.unwrap();
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        let sealer = Sealer::new(&MasterKey::draw(random.as_ref()).unwrap());
+        let sealer = Sealer::new(MasterKey::draw(random.as_ref()).unwrap());
         Self { storage, sealer, clock: Arc::new(ManualClock::new(START)), random, folder }
     }
 
