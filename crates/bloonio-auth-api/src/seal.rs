@@ -4,6 +4,7 @@
 //! (XChaCha20-Poly1305); version, key id and row are authenticated with it. Values of version `1`, which name no key, were
 //! sealed before keys could be replaced, and are opened by whichever key fits.
 
+mod column;
 mod key;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
+pub use column::SealedColumn;
 pub use key::{KeyId, KeyRing, MasterKey};
 
 const NONCE: usize = 24;
@@ -59,6 +61,23 @@ impl SealedBy {
             UNNAMED => Some(Self::Unnamed),
             NAMED => rest.first_chunk().map(|id| Self::Key(KeyId::from_bytes(*id))),
             _ => None,
+        }
+    }
+
+    /// What the value begins with.
+    pub fn head(self) -> Vec<u8> {
+        match self {
+            Self::Unnamed => vec![UNNAMED],
+            Self::Key(id) => [&[NAMED], id.as_bytes().as_slice()].concat(),
+        }
+    }
+}
+
+impl std::fmt::Display for SealedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(id) => id.fmt(f),
+            Self::Unnamed => f.write_str("unnamed"),
         }
     }
 }

@@ -10,6 +10,7 @@ use bloonio_wire::secret::Secret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::refused::Refused;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::limit::Limits;
@@ -89,6 +90,8 @@ pub struct App {
     pub totp: Arc<dyn Totp>,
     /// Rate limits.
     pub limits: Limits,
+    /// Wrong admin keys, until they are written to the audit trail.
+    pub refused: Refused,
     /// Sends pushes.
     pub pusher: Pusher,
     /// Makes callbacks.
@@ -146,6 +149,7 @@ impl App {
             tokens: Tokens::new(keys),
             totp: Arc::new(totp),
             limits: Limits::new(Arc::clone(&clock)),
+            refused: Refused::default(),
             metrics: Metrics::install(),
             prompts: Hub::default(),
             config,

@@ -1,6 +1,8 @@
 //! What the command line can do.
 
+pub mod audit;
 pub mod healthcheck;
+pub mod rekey;
 pub mod tenant;
 
 use clap::Subcommand;
@@ -21,6 +23,12 @@ pub enum Command {
     /// Manage tenants directly in the database, without a running relay and without the admin key.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Seal again, under the first master key, what the others have sealed. Relays may run meanwhile; all of them must seal
+    /// with that key by now. It can be ended and run again at any time.
+    Rekey(rekey::RekeyArgs),
+    /// Look at the audit trail, and verify that nothing of it was changed.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the OpenAPI document of the relay.
     Openapi,
     /// Ask a running relay whether it is ready; exit code 0 if it is.
@@ -45,6 +53,8 @@ impl Command {
                 Ok(())
             }
             Self::Tenant(command) => command.run().await,
+            Self::Audit(command) => command.run().await,
+            Self::Rekey(args) => args.run().await,
             Self::Openapi => print(&http::openapi::json()?),
             Self::Healthcheck(args) => args.run().await,
         }

@@ -1,6 +1,7 @@
 //! `bloonio-relay-server serve`: from settings to a listening relay, and to its end.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
@@ -11,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::app::{App, AppParts};
 use crate::config::{Config, StoreConfig, master_key};
 use crate::http::{listener, router};
+use crate::keys::{self, KeysError};
 use crate::net::client::{ExtraRoots, push_client};
 use crate::net::guard::Guard;
 use crate::outbox::OutboxLimits;
@@ -21,6 +23,23 @@ use crate::seal::{KeyRing, MasterKey, Sealer};
 use crate::shutdown::{self, Signals};
 use crate::storage::Storage;
 
+/// The database's file, where no other database is configured.
+pub fn database_file(config: &StoreConfig) -> PathBuf {
+    config.data_dir.join("relay.db")
+}
+
+/// Opens the database as it is, and makes the file if it is missing.
+///
+/// # Errors
+/// An unusable file or server.
+pub async fn database(config: &StoreConfig) -> anyhow::Result<Storage> {
+    let storage = match &config.database_url {
+        Some(url) => Storage::open(url).await,
+        None => Storage::open_file(&database_file(config)).await,
+    };
+    storage.context("cannot open the database")
+}
+
 /// Opens the database and the keys to it; both are made at the first start.
 ///
 /// # Errors
@@ -28,26 +47,24 @@ use crate::storage::Storage;
 pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, KeyRing)> {
     master_key::create_data_dir(&config.data_dir)?;
     let kept = master_key::load(config)?;
-    let storage = match &config.database_url {
-        Some(url) => Storage::open(url).await,
-        None => Storage::open_file(&config.data_dir.join("relay.db")).await,
-    };
-    let storage = storage.context("cannot open the database")?;
+    let storage = database(config).await?;
     storage.migrate().await.context("cannot bring the database up to date")?;
-    if let Some(keys) = kept {
-        let fits = storage.opens_with(&Sealer::new(&keys)).await?;
-        ensure!(fits, "the master key does not open this database; use the one that it was made with");
-        return Ok((storage, keys));
-    }
-    // A fresh key opens only what nothing was sealed in yet. Beside a database whose key is lost it would be of no use,
-    // and hide that the file must be restored.
-    let fresh = MasterKey::draw(&SystemRandom)?;
-    let first_start = storage.opens_with(&Sealer::new(&fresh)).await?;
+    let known = kept.is_some();
+    let keys = match kept {
+        Some(keys) => keys,
+        // Not kept yet: a fresh key opens only what nothing was sealed in. Beside a database whose key is lost it would be
+        // of no use, and hide that the file must be restored.
+        None => KeyRing::new(MasterKey::draw(&SystemRandom)?),
+    };
+    let checked = keys::check(&storage, &Sealer::new(&keys), SystemClock.now()).await;
     ensure!(
-        first_start,
+        known || !matches!(checked, Err(KeysError::Missing { .. })),
         "there is no master key, and this database was made with one; restore master.key from its backup"
     );
-    Ok((storage, master_key::keep(config, fresh, &SystemRandom)?))
+    checked?;
+    let keys = if known { keys } else { master_key::keep(config, keys.current().clone(), &SystemRandom)? };
+    keys::record(&storage, &Sealer::new(&keys), &SystemClock).await?;
+    Ok((storage, keys))
 }
 
 /// Runs a relay until SIGTERM or SIGINT.

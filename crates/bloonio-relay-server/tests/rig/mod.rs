@@ -2,6 +2,11 @@
 #![allow(dead_code, reason = "every test file uses its own part of the rig")]
 
 #[path = "../support/database.rs"]
+#[allow(
+    clippy::duplicate_mod,
+    clippy::expect_used,
+    reason = "some tests have the rig and the actors, others the rig alone"
+)]
 pub mod database;
 
 use std::sync::Arc;
