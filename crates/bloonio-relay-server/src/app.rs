@@ -1,6 +1,6 @@
 //! What all parts of a relay share, put together once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bloonio_auth_api::totp::{Totp, TotpError, TotpParts, TotpRoom};
 use bloonio_wire::clock::Clock;
@@ -21,6 +21,9 @@ use crate::push::stream::StreamEvent;
 use crate::push::{PushSender, Pusher, PusherParts};
 use crate::seal::{MasterKey, SealError, Sealer};
 use crate::service::tenant::Registry;
+use crate::shared::Shared;
+use crate::shared::listener::Ears;
+use crate::shared::wake::{HintWords, Wake};
 use crate::storage::tenant::SealedSecret;
 use crate::storage::{Storage, StorageError};
 use crate::telemetry::metrics::Metrics;
@@ -50,6 +53,8 @@ pub struct AppParts {
     pub config: Config,
     /// The open and migrated database.
     pub storage: Storage,
+    /// What is shared with other instances.
+    pub shared: Shared,
     /// Root of all keys.
     pub master: MasterKey,
     /// Tells the time.
@@ -75,6 +80,8 @@ pub struct App {
     pub config: Config,
     /// Its truth.
     pub storage: Storage,
+    /// What it shares with other instances.
+    pub shared: Shared,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws ids, secrets and tokens.
@@ -113,8 +120,9 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub fn new(parts: AppParts) -> Result<SharedApp, AppError> {
-        let AppParts { config, storage, master, clock, random, sender, guard, roots, .. } = parts;
-        let (tracker, stopping, streams) = (TaskTracker::new(), CancellationToken::new(), Hub::default());
+        let AppParts { config, storage, shared, master, clock, random, sender, guard, roots, .. } = parts;
+        let (tracker, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let streams = Hub::across(&shared, Wake::stream);
         let sealer = Sealer::new(&master);
         let pusher = Pusher::new(PusherParts {
             storage: storage.clone(),
@@ -132,6 +140,7 @@ impl App {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             client: CallbackClient::new(guard.clone(), &roots)?,
+            herald: shared.herald().clone(),
             stopping: stopping.clone(),
             limits: parts.outbox_limits,
         });
@@ -145,11 +154,12 @@ impl App {
             decoy: Decoy::new(&sealer, random.as_ref())?,
             tokens: Tokens::new(&master),
             totp: Arc::new(totp),
-            limits: Limits::new(Arc::clone(&clock)),
+            limits: Limits::new(Arc::clone(&clock), shared.clone()),
             metrics: Metrics::install(),
-            prompts: Hub::default(),
+            prompts: Hub::across(&shared, |key, &()| Wake::prompt(key)),
             config,
             storage,
+            shared,
             clock,
             random,
             sealer,
@@ -164,9 +174,25 @@ impl App {
 
     /// Starts what runs beside the requests: callbacks, later pushes, sweeping.
     pub fn start(self: &Arc<Self>) {
+        self.join();
         self.tracker.spawn(self.outbox.clone().run());
         self.tracker.spawn(self.pusher.clone().run());
         self.tracker.spawn(crate::sweep::run(Arc::clone(self)));
+    }
+
+    /// Begins to share with the other instances. [`App::start`] does; apart from it for a relay whose workers rest.
+    pub fn join(self: &Arc<Self>) {
+        self.shared.run(Neighbour(Arc::downgrade(self)), &self.tracker, &self.stopping);
+    }
+
+    /// Has every stream of a tenant look at its own session again, on every instance.
+    pub fn recheck_streams_of(&self, tenant_id: &TenantId) {
+        self.shared.herald().tell(Wake::Tenant { tenant_id: tenant_id.clone() });
+        self.recheck_streams_here(tenant_id);
+    }
+
+    fn recheck_streams_here(&self, tenant_id: &TenantId) {
+        self.streams.wake_where(|(tenant, _)| tenant == tenant_id, &StreamEvent::Recheck);
     }
 
     /// The operator calls on tenants.
@@ -177,6 +203,28 @@ impl App {
             clock: self.clock.as_ref(),
             random: self.random.as_ref(),
             allow_http: self.config.guard.allow_private,
+        }
+    }
+}
+
+/// Passes on what other instances tell.
+#[derive(Debug)]
+struct Neighbour(Weak<App>);
+
+impl Ears for Neighbour {
+    fn hear(&self, wake: Wake) {
+        let Some(app) = self.0.upgrade() else { return };
+        match wake {
+            Wake::Prompt { tenant_id, instruction_id } => app.prompts.wake_here(&(tenant_id, instruction_id), ()),
+            Wake::Stream { tenant_id, relay_user_linked_id, hint } => {
+                // A hint that this version does not know may be about the right to listen.
+                let event = hint.and_then(HintWords::hint).map_or(StreamEvent::Recheck, StreamEvent::Hint);
+                app.streams.wake_here(&(tenant_id, relay_user_linked_id), event);
+            }
+            Wake::Tenant { tenant_id } => app.recheck_streams_here(&tenant_id),
+            Wake::Outbox => app.outbox.wake_here(),
+            // The listener's own business.
+            Wake::Everybody | Wake::Beat => (),
         }
     }
 }

@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::net::guard::GuardPolicy;
+use crate::shared::{Shared, SharedError};
 pub use args::{CallbackArgs, LogFormat, RelayArgs, StoreArgs};
 
 /// An admin key shorter than this refuses to start (SECURITY, "Outbound and operators").
@@ -95,6 +96,13 @@ impl StoreConfig {
     }
 }
 
+impl StoreConfig {
+    /// Whether other instances may work on the same database.
+    pub fn is_shared(&self) -> bool {
+        self.database_url.as_ref().is_some_and(|url| !url.starts_with("sqlite:"))
+    }
+}
+
 /// The relay's settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -118,6 +126,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Own listener for the metrics, which needs no key there.
     pub admin_listen: Option<String>,
+    /// The Redis by which several instances act as one.
+    pub redis_url: Option<Secret>,
     /// Life of a pairing proof.
     pub pairing_proof_ttl: Duration,
 }
@@ -152,6 +162,7 @@ impl Config {
             },
             trusted_proxies: listed(&args.relay_trusted_proxies, network)?,
             admin_listen: args.relay_admin_listen.filter(|listen| !listen.is_empty()),
+            redis_url: args.relay_redis_url.filter(|url| !url.expose().is_empty()).map(redis_url).transpose()?,
             pairing_proof_ttl: Duration::from_secs(args.pairing_proof_ttl_seconds),
         })
     }
@@ -174,6 +185,13 @@ fn admin_key(name: &'static str, key: Secret) -> Result<Secret, ConfigError> {
         return Err(ConfigError::invalid(name, "must be printable ASCII without blanks, since it travels in a header"));
     }
     Ok(key)
+}
+
+fn redis_url(url: Secret) -> Result<Secret, ConfigError> {
+    match Shared::is_address(&url) {
+        true => Ok(url),
+        false => Err(ConfigError::invalid("RELAY_REDIS_URL", SharedError::Address.to_string())),
+    }
 }
 
 fn base_url(text: &str) -> Result<String, ConfigError> {

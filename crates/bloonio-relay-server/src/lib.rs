@@ -7,6 +7,7 @@
 //! | [`storage`] | one transaction a change, the outbox rows with it |
 //! | [`push`] | FCM, and the stream of server-sent events |
 //! | [`outbox`] | callbacks: claim, attempt, settle |
+//! | [`shared`] | what several instances share over Redis |
 //! | [`net`] | the guard on every address that a tenant can name |
 //!
 //! [`app::App`] holds what they share; [`config`] says how it is set up.
@@ -22,6 +23,7 @@ pub mod outbox;
 pub mod push;
 pub mod serve;
 pub mod service;
+pub mod shared;
 pub mod shutdown;
 pub mod storage;
 pub mod sweep;

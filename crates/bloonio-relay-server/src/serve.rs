@@ -18,6 +18,7 @@ use crate::push::PushSender;
 use crate::push::dispatch::PushLimits;
 use crate::push::fcm::{Credentials, FcmClient, FcmSender};
 use crate::seal::{MasterKey, Sealer};
+use crate::shared::{Shared, SharedError, SharedLimits};
 use crate::shutdown::{self, Signals};
 use crate::storage::Storage;
 
@@ -59,6 +60,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let sender = push_sender(&config, &roots, &clock)?;
+    let shared = shared(&config, random.as_ref()).context("RELAY_REDIS_URL")?;
     let (storage, master) = open(&config.store).await?;
     let socket = bind("RELAY_LISTEN", &config.listen).await?;
     let address = socket.local_addr()?;
@@ -74,6 +76,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let app = App::new(AppParts {
         config: config.bound_to(address),
         storage,
+        shared,
         master,
         clock,
         random,
@@ -102,6 +105,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let requests = listener::serve(socket, router::router(&app), app.stopping.clone());
     shutdown::drain(&app, requests).await;
     Ok(())
+}
+
+/// What is shared with other instances. Nobody there is no reason not to start.
+fn shared(config: &Config, random: &dyn Random) -> Result<Shared, SharedError> {
+    match &config.redis_url {
+        Some(url) => Shared::over_redis(url, SharedLimits::default(), random),
+        None if config.store.is_shared() => Ok(Shared::by_database()),
+        None => Ok(Shared::alone()),
+    }
 }
 
 /// The push service, if it is configured: its key file is read and checked before anything is opened.

@@ -115,9 +115,9 @@ pub struct RelayArgs {
     )]
     pub pairing_proof_ttl_seconds: u64,
 
-    /// Reserved.
-    #[arg(long, env = "RELAY_REDIS_URL", hide = true, hide_env_values = true)]
-    pub relay_redis_url: Option<String>,
+    /// Redis by which several instances act as one: redis://, redis-cluster:// or redis-sentinel:// (rediss… with TLS).
+    #[arg(long, env = "RELAY_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub relay_redis_url: Option<Secret>,
 
     /// Reserved.
     #[arg(long, env = "RELAY_AUTH_API_URL", hide = true)]
@@ -137,9 +137,6 @@ impl RelayArgs {
     /// A relay that was told to share its memory with others, and does not, would be weaker than its operator believes.
     pub(super) fn refuse_what_is_not_there_yet(&self) -> Result<(), ConfigError> {
         let set = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
-        if set(&self.relay_redis_url) {
-            return Err(ConfigError::NotYet { name: "RELAY_REDIS_URL", what: "Redis" });
-        }
         if set(&self.relay_auth_api_url) {
             return Err(ConfigError::NotYet { name: "RELAY_AUTH_API_URL", what: "a remote auth API" });
         }

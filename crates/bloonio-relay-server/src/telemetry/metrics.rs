@@ -23,6 +23,10 @@ pub const CALLBACKS: &str = "bloonio_callbacks_total";
 pub const OUTBOX_WAITING: &str = "bloonio_outbox_waiting";
 /// Age of the oldest of them, in seconds.
 pub const OUTBOX_OLDEST_SECONDS: &str = "bloonio_outbox_oldest_seconds";
+/// Whether other instances are heard over Redis.
+pub const REDIS_UP: &str = "bloonio_redis_up";
+/// What was done without Redis although it is configured, by `use`.
+pub const REDIS_FALLBACKS: &str = "bloonio_redis_fallbacks_total";
 
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -73,6 +77,8 @@ fn describe() {
     describe_counter!(TOTP_CODES, "One-time codes looked at, by outcome");
     describe_counter!(FCM_SENDS, "Messages handed to the push service, by outcome");
     describe_counter!(CALLBACKS, "Callback attempts, by outcome");
+    describe_gauge!(REDIS_UP, "1 while other instances are heard over Redis, 0 while they are not");
+    describe_counter!(REDIS_FALLBACKS, "What was done without Redis although it is configured, by use");
     describe_gauge!(OUTBOX_WAITING, "Callbacks that wait for an attempt");
     describe_gauge!(OUTBOX_OLDEST_SECONDS, "Age of the oldest callback that waits, in seconds");
 }

@@ -18,6 +18,7 @@ pub mod caller;
 #[path = "../../../../tests/src/codes.rs"]
 pub mod codes;
 pub mod process;
+pub mod redis;
 pub mod sender;
 
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use bloonio_relay_server::outbox::OutboxLimits;
 use bloonio_relay_server::push::PushSender;
 use bloonio_relay_server::push::dispatch::PushLimits;
 use bloonio_relay_server::seal::MasterKey;
+use bloonio_relay_server::shared::Shared;
 use bloonio_relay_server::storage::Storage;
 use bloonio_wire::clock::{Clock, ManualClock, Timestamp};
 use bloonio_wire::random::{Random, SystemRandom};
@@ -79,6 +81,8 @@ pub struct Setup {
     pub workers: bool,
     /// The source of ids and secrets.
     pub random: Arc<dyn Random>,
+    /// What is shared with other instances; nothing at first.
+    pub shared: Shared,
 }
 
 impl Setup {
@@ -95,6 +99,7 @@ impl Setup {
             push_limits: PushLimits::default(),
             workers: false,
             random: Arc::new(SystemRandom),
+            shared: Shared::alone(),
         }
     }
 }
@@ -106,9 +111,10 @@ pub struct TestRelay {
     /// Its clock.
     pub clock: Arc<ManualClock>,
     router: Router,
-    folder: TempDir,
-    /// No two signed calls carry the same millisecond.
-    signed: AtomicI64,
+    folder: Arc<TempDir>,
+    master: MasterKey,
+    /// No two signed calls carry the same millisecond, whichever instance they go to.
+    signed: Arc<AtomicI64>,
 }
 
 impl TestRelay {
@@ -119,17 +125,34 @@ impl TestRelay {
 
     /// A relay with other settings.
     pub async fn with(choose: impl FnOnce(&mut Setup)) -> Self {
-        let folder = TempDir::new().expect("temporary folder");
+        let folder = Arc::new(TempDir::new().expect("temporary folder"));
+        let master = MasterKey::draw(&SystemRandom).expect("master key");
+        Self::build(folder, master, Arc::new(ManualClock::new(START)), Arc::default(), choose).await
+    }
+
+    /// Another instance on the same database, under the same clock.
+    pub async fn beside(&self, choose: impl FnOnce(&mut Setup)) -> Self {
+        let (folder, signed) = (Arc::clone(&self.folder), Arc::clone(&self.signed));
+        Self::build(folder, self.master.clone(), Arc::clone(&self.clock), signed, choose).await
+    }
+
+    async fn build(
+        folder: Arc<TempDir>,
+        master: MasterKey,
+        clock: Arc<ManualClock>,
+        signed: Arc<AtomicI64>,
+        choose: impl FnOnce(&mut Setup),
+    ) -> Self {
         let mut setup = Setup::new(&folder);
         choose(&mut setup);
         let storage = Storage::open_file(&folder.path().join("relay.db")).await.expect("database");
         storage.migrate().await.expect("migration");
-        let clock = Arc::new(ManualClock::new(START));
         let guard = setup.guard.unwrap_or_else(|| Guard::new(setup.config.guard.clone()));
         let app = App::new(AppParts {
             config: setup.config,
             storage,
-            master: MasterKey::draw(&SystemRandom).expect("master key"),
+            shared: setup.shared,
+            master: master.clone(),
             clock: clock.clone(),
             random: setup.random,
             sender: setup.sender,
@@ -141,8 +164,10 @@ impl TestRelay {
         let app = app.expect("relay");
         if setup.workers {
             app.start();
+        } else {
+            app.join();
         }
-        Self { router: router::router(&app), app, clock, folder, signed: AtomicI64::new(0) }
+        Self { router: router::router(&app), app, clock, folder, master, signed }
     }
 
     /// The data folder.

@@ -11,11 +11,12 @@ use crate::app::SharedApp;
 use crate::http::auth::admin::AdminCaller;
 use crate::http::error::{Answer, ApiError};
 use crate::http::openapi::OperatorRefusals;
+use crate::shared::RedisState;
 
 /// How the relay is.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Health {
-    /// `live` or `ready`.
+    /// `live`.
     pub status: &'static str,
 }
 
@@ -27,14 +28,29 @@ pub async fn live() -> Answer<Health> {
     Answer::ok("The relay runs.", Health { status: "live" })
 }
 
-/// The relay can do its work: its storage answers, and can be written to.
+/// How a relay is that can work.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Readiness {
+    /// `ready`, or `degraded`: it works, and takes every call, but Redis is away.
+    pub status: &'static str,
+    /// `up` or `away`; absent where it is not configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<&'static str>,
+}
+
+/// The relay can do its work: its storage answers, and can be written to. Without Redis it works, too, and says so.
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
-    (status = 200, description = "It can work", body = Success<Health>),
+    (status = 200, description = "It can work", body = Success<Readiness>),
     (status = 503, description = "STORAGE_UNAVAILABLE", body = Failure),
 ))]
-pub async fn ready(State(app): State<SharedApp>) -> Result<Answer<Health>, ApiError> {
+pub async fn ready(State(app): State<SharedApp>) -> Result<Answer<Readiness>, ApiError> {
     app.storage.ping().await?;
-    Ok(Answer::ok("The relay is ready.", Health { status: "ready" }))
+    let (message, status, redis) = match app.shared.state().await {
+        RedisState::Unused => ("The relay is ready.", "ready", None),
+        RedisState::Up => ("The relay is ready.", "ready", Some("up")),
+        RedisState::Away => ("The relay works, without Redis.", "degraded", Some("away")),
+    };
+    Ok(Answer::ok(message, Readiness { status, redis }))
 }
 
 /// The metrics, for operators.
