@@ -14,6 +14,7 @@ use bloonio_wire::secret::Secret;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::http::listener::places::ConnectionLimits;
 use crate::net::guard::GuardPolicy;
 use crate::shared::{Shared, SharedError};
 pub use args::{CallbackArgs, LogFormat, RelayArgs, StoreArgs};
@@ -124,6 +125,8 @@ pub struct Config {
     pub guard: GuardPolicy,
     /// Whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
     /// Own listener for the metrics, which needs no key there.
     pub admin_listen: Option<String>,
     /// The Redis by which several instances act as one.
@@ -145,6 +148,7 @@ impl Config {
         {
             admin_keys.extend(key.map(|key| admin_key(name, key)).transpose()?);
         }
+        let trusted_proxies = listed(&args.relay_trusted_proxies, network)?;
         Ok(Self {
             listen: args.relay_listen,
             public_url: args
@@ -160,7 +164,12 @@ impl Config {
                 allow_private: args.callbacks.relay_allow_private_callbacks,
                 extra_ports: listed(&args.relay_extra_callback_ports, port)?,
             },
-            trusted_proxies: listed(&args.relay_trusted_proxies, network)?,
+            connections: ConnectionLimits {
+                total: args.relay_max_connections,
+                per_address: args.relay_max_connections_per_address,
+                proxies: trusted_proxies.clone(),
+            },
+            trusted_proxies,
             admin_listen: args.relay_admin_listen.filter(|listen| !listen.is_empty()),
             redis_url: args.relay_redis_url.filter(|url| !url.expose().is_empty()).map(redis_url).transpose()?,
             pairing_proof_ttl: Duration::from_secs(args.pairing_proof_ttl_seconds),

@@ -90,7 +90,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     warn_of_open_questions(&app.config);
     if let Some(admin) = admin {
         let service = router::admin_router(&app);
-        app.tracker.spawn(listener::serve(admin, service, app.stopping.clone()));
+        let limits = app.config.connections.clone();
+        app.tracker.spawn(listener::serve(admin, limits, service, app.stopping.clone()));
     }
     let signals = Signals::catch().context("cannot catch signals")?;
     let stopping = app.stopping.clone();
@@ -102,7 +103,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         stopping.cancel();
     });
     announce(address)?;
-    let requests = listener::serve(socket, router::router(&app), app.stopping.clone());
+    let requests = listener::serve(socket, app.config.connections.clone(), router::router(&app), app.stopping.clone());
     shutdown::drain(&app, requests).await;
     Ok(())
 }

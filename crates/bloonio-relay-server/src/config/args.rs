@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bloonio_wire::secret::Secret;
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::ConfigError;
@@ -100,6 +100,26 @@ pub struct RelayArgs {
     /// Addresses or networks of the proxies whose X-Forwarded-For is believed, separated by commas.
     #[arg(long, env = "RELAY_TRUSTED_PROXIES", value_delimiter = ',', value_name = "NETS")]
     pub relay_trusted_proxies: Vec<String>,
+
+    /// Connections at once, in all; one more is closed. The system's limit of open files must be above it.
+    #[arg(
+        long,
+        env = "RELAY_MAX_CONNECTIONS",
+        default_value_t = 20_000,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000),
+        value_name = "NUMBER"
+    )]
+    pub relay_max_connections: usize,
+
+    /// Connections at once from one address, trusted proxies and this machine excepted.
+    #[arg(
+        long,
+        env = "RELAY_MAX_CONNECTIONS_PER_ADDRESS",
+        default_value_t = 1_000,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000),
+        value_name = "NUMBER"
+    )]
+    pub relay_max_connections_per_address: usize,
 
     /// Address of a listener of its own for /metrics and /health, where the metrics need no key.
     #[arg(long, env = "RELAY_ADMIN_LISTEN", value_name = "ADDR")]

@@ -49,7 +49,7 @@ impl Reach {
     /// Others are not heard any more.
     pub fn lost(&self) {
         self.standing.send_if_modified(|standing| {
-            let was = std::mem::replace(&mut standing.look_again, Some(LOOK_AGAIN));
+            let was = standing.look_again.replace(LOOK_AGAIN);
             standing.gap += u64::from(was != standing.look_again);
             was != standing.look_again
         });

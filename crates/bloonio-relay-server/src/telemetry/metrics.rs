@@ -23,6 +23,8 @@ pub const CALLBACKS: &str = "bloonio_callbacks_total";
 pub const OUTBOX_WAITING: &str = "bloonio_outbox_waiting";
 /// Age of the oldest of them, in seconds.
 pub const OUTBOX_OLDEST_SECONDS: &str = "bloonio_outbox_oldest_seconds";
+/// Connections that were closed at once, by the `limit` that they were too many for.
+pub const CONNECTIONS_REFUSED: &str = "bloonio_connections_refused_total";
 /// Whether other instances are heard over Redis.
 pub const REDIS_UP: &str = "bloonio_redis_up";
 /// What was done without Redis although it is configured, by `use`.
@@ -77,6 +79,7 @@ fn describe() {
     describe_counter!(TOTP_CODES, "One-time codes looked at, by outcome");
     describe_counter!(FCM_SENDS, "Messages handed to the push service, by outcome");
     describe_counter!(CALLBACKS, "Callback attempts, by outcome");
+    describe_counter!(CONNECTIONS_REFUSED, "Connections that were closed at once, by the limit they were too many for");
     describe_gauge!(REDIS_UP, "1 while other instances are heard over Redis, 0 while they are not");
     describe_counter!(REDIS_FALLBACKS, "What was done without Redis although it is configured, by use");
     describe_gauge!(OUTBOX_WAITING, "Callbacks that wait for an attempt");
