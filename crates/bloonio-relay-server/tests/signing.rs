@@ -224,16 +224,6 @@ async fn a66_one_tenants_secret_signs_for_no_other() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_wants_message_signatures_is_refused_hmac_alone() {
-    let relay = TestRelay::new().await;
-    let bank = relay.provision("Bank").await;
-    bank.update(json!({"require_message_signatures": true})).await.data();
-    let call = bank.sign("POST", CHANGE, &profile());
-    relay.send(call.request()).await.expect_error(401, "INVALID_SIGNATURE");
-    assert_eq!(remembered(&relay).await, 0);
-}
-
-#[tokio::test]
 async fn the_signature_is_judged_before_the_json_and_the_query() {
     let relay = TestRelay::new().await;
     let bank = relay.provision("Bank").await;

@@ -17,7 +17,8 @@ use crate::telemetry::AUDIT;
 /// What can be done to tenants. Answers are JSON on standard output.
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
-    /// Add a tenant and print its id and its secret, which is shown this once.
+    /// Add a tenant and print its id and its secret, which is shown this once. Its calls must carry HTTP message signatures, as
+    /// those of bloonio-sudo do.
     Provision(ProvisionArgs),
     /// List the tenants.
     List(ListArgs),
@@ -43,6 +44,10 @@ pub struct ProvisionArgs {
     /// Name that people see on their devices [default: the tenant's name].
     #[arg(long, value_name = "NAME")]
     pub branding_display_name: Option<String>,
+    /// Take calls of this tenant that are signed by HMAC #1 alone: for backends that know no message signatures. Such a
+    /// signature covers neither method, path nor query.
+    #[arg(long)]
+    pub insecure_hmac_alone: bool,
     #[command(flatten)]
     callbacks: CallbackArgs,
     #[command(flatten)]
@@ -75,6 +80,7 @@ impl ProvisionArgs {
     fn fields(&self) -> Value {
         let mut fields = Map::new();
         fields.insert("tenant_name".to_owned(), Value::from(self.tenant_name.as_str()));
+        fields.insert("require_message_signatures".to_owned(), Value::from(!self.insecure_hmac_alone));
         let optional = [
             ("rate_limit_per_min", self.rate_limit_per_min.map(Value::from)),
             ("callback_url_base", self.callback_url_base.as_deref().map(Value::from)),

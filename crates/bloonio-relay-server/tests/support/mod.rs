@@ -17,6 +17,7 @@ pub mod answer;
 pub mod caller;
 #[path = "../../../../tests/src/codes.rs"]
 pub mod codes;
+pub mod message;
 pub mod process;
 pub mod sender;
 
@@ -48,6 +49,7 @@ use tower::ServiceExt;
 
 pub use answer::TestAnswer;
 pub use caller::{Signed, TestDevice, TestTenant};
+pub use message::Message;
 pub use sender::RecordingSender;
 
 /// The admin key of the tests' relays.
