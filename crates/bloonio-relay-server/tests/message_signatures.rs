@@ -261,6 +261,22 @@ async fn looking_twice_with_one_nonce_is_no_replay() {
 }
 
 #[tokio::test]
+async fn a64_a_message_signed_with_the_old_secret_is_refused_as_soon_as_a_new_one_is_drawn() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision("Bank").await;
+    let call = bank.sign_both("GET", LOOK, b"");
+    let path = format!("/rotate/tenant-secret?tenant_id={}", bank.tenant_id);
+    let rotated = relay.operator_post(&path, json!({})).await;
+    let renewed = TestTenant { secret: Secret::new(rotated.data()["tenant_secret"].as_str().unwrap()), ..bank.clone() };
+    relay.send(call.request()).await.expect_error(401, "INVALID_SIGNATURE");
+    // One signature with each secret is no signature.
+    let mixed = Message::of(&bank, &renewed.sign("GET", LOOK, b""));
+    let hmac = renewed.sign("GET", LOOK, b"");
+    relay.send(mixed.put_on(&bank, &hmac).request()).await.expect_error(401, "INVALID_SIGNATURE");
+    relay.send(mixed.put_on(&renewed, &hmac).request()).await.expect_error(404, "NOT_FOUND");
+}
+
+#[tokio::test]
 async fn a101_an_unknown_tenant_a_wrong_secret_and_a_missing_signature_get_the_very_same_answer() {
     let relay = TestRelay::new().await;
     let bank = relay.provision("Bank").await;

@@ -202,7 +202,7 @@ async fn a_suspended_tenant_is_told_so_only_after_its_signature_has_verified() {
 }
 
 #[tokio::test]
-async fn the_old_secret_is_dead_as_soon_as_a_new_one_is_drawn() {
+async fn a64_the_old_secret_is_dead_as_soon_as_a_new_one_is_drawn() {
     let relay = TestRelay::new().await;
     let bank = relay.provision("Bank").await;
     let path = format!("/rotate/tenant-secret?tenant_id={}", bank.tenant_id);
