@@ -26,9 +26,9 @@ use async_trait::async_trait;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
 use bloonio_wire::random::RandomError;
 use bloonio_wire::secret::Secret;
-use sqlx::sqlite::SqliteConnection;
 
 use self::code::{AddressError, Code, Step};
+use crate::db::Tx;
 use crate::seal::SealError;
 pub use room::{TotpParts, TotpRoom};
 
@@ -101,12 +101,7 @@ pub trait Totp: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`TotpError`].
-    async fn enrol(
-        &self,
-        tx: &mut SqliteConnection,
-        tenant: &TenantId,
-        new: &Enrolment<'_>,
-    ) -> Result<Option<Secret>, TotpError>;
+    async fn enrol(&self, tx: &mut Tx, tenant: &TenantId, new: &Enrolment<'_>) -> Result<Option<Secret>, TotpError>;
 
     /// Whether the pairing has a seed.
     ///
@@ -114,7 +109,7 @@ pub trait Totp: Send + Sync + fmt::Debug {
     /// [`TotpError`].
     async fn is_enrolled(
         &self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         tenant: &TenantId,
         linked_id: &RelayUserLinkedId,
     ) -> Result<bool, TotpError>;
@@ -129,16 +124,11 @@ pub trait Totp: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`TotpError`].
-    async fn settle(&self, tx: &mut SqliteConnection, judged: &Judged) -> Result<Verdict, TotpError>;
+    async fn settle(&self, tx: &mut Tx, judged: &Judged) -> Result<Verdict, TotpError>;
 
     /// Deletes the pairing's seed; `false` means that it had none.
     ///
     /// # Errors
     /// [`TotpError`].
-    async fn forget(
-        &self,
-        tx: &mut SqliteConnection,
-        tenant: &TenantId,
-        linked_id: &RelayUserLinkedId,
-    ) -> Result<bool, TotpError>;
+    async fn forget(&self, tx: &mut Tx, tenant: &TenantId, linked_id: &RelayUserLinkedId) -> Result<bool, TotpError>;
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bloonio_auth_api::db::{Pool, query};
 use bloonio_auth_api::seal::{MasterKey, Sealer};
 use bloonio_auth_api::storage::migrate;
 use bloonio_auth_api::totp::code::Code;
@@ -15,7 +16,6 @@ use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
 use bloonio_wire::random::SystemRandom;
 use bloonio_wire::secret::Secret;
 use futures_util::future::join_all;
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ fn linked(n: u8) -> RelayUserLinkedId {
 
 struct Stage {
     room: TotpRoom,
-    writer: SqlitePool,
+    writer: Pool,
     clock: Arc<ManualClock>,
     _folder: TempDir,
 }
@@ -42,10 +42,11 @@ impl Stage {
         let folder = TempDir::new().unwrap();
         let options = SqliteConnectOptions::new().filename(folder.path().join("auth.db")).create_if_missing(true);
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.unwrap();
+        let writer = Pool::Sqlite(writer);
         migrate(&writer).await.unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let room = TotpRoom::new(TotpParts {
-            readers: SqlitePoolOptions::new().connect_with(options).await.unwrap(),
+            readers: Pool::Sqlite(SqlitePoolOptions::new().connect_with(options).await.unwrap()),
             sealer: Sealer::new(&MasterKey::draw(&SystemRandom).unwrap()),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
@@ -65,7 +66,7 @@ impl Stage {
     /// Judges and settles.
     async fn try_code(&self, tenant: &TenantId, pairing: &RelayUserLinkedId, code: &Code) -> Verdict {
         let judged = self.room.judge(tenant, pairing, code).await.unwrap();
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let mut tx = self.writer.begin().await.unwrap();
         let verdict = self.room.settle(&mut tx, &judged).await.unwrap();
         tx.commit().await.unwrap();
         verdict
@@ -203,9 +204,9 @@ async fn a97_the_lock_and_the_last_step_outlive_the_process() {
     for _ in 0..5 {
         let _ = stage.try_code(&tenant, &pairing, &code).await;
     }
-    let kept: (i64, i64, i64) =
-        sqlx::query_as("SELECT last_step, locks, locked_until FROM totp_seeds").fetch_one(&stage.writer).await.unwrap();
-    assert_eq!(kept, (60_000_000, 1, 1_800_000_060_000));
+    let kept = query("SELECT last_step, locks, locked_until FROM totp_seeds").fetch_one(&stage.writer).await.unwrap();
+    let kept = [0, 1, 2].map(|place| kept.at::<i64>(place).unwrap());
+    assert_eq!(kept, [60_000_000, 1, 1_800_000_060_000]);
 }
 
 #[tokio::test]
@@ -215,8 +216,8 @@ async fn a101_a_pairing_without_a_seed_costs_a_write_and_is_never_locked() {
     for _ in 0..7 {
         assert_eq!(stage.try_code(&tenant(1), &linked(9), &code).await, WRONG);
     }
-    let misses: i64 = sqlx::query_scalar("SELECT misses FROM totp_misses").fetch_one(&stage.writer).await.unwrap();
-    assert_eq!(misses, 7);
+    let misses = query("SELECT misses FROM totp_misses").fetch_value::<i64>(&stage.writer).await.unwrap();
+    assert_eq!(misses, Some(7));
 }
 
 #[tokio::test]
@@ -242,18 +243,16 @@ async fn a63_the_seed_lies_sealed_for_its_own_row() {
     let stage = Stage::set().await;
     let uri = stage.enrol(&tenant(1), &linked(1)).await.unwrap();
     stage.enrol(&tenant(1), &linked(2)).await.unwrap();
-    let sealed: Vec<u8> =
-        sqlx::query_scalar("SELECT seed_sealed FROM totp_seeds").fetch_one(&stage.writer).await.unwrap();
+    let sealed = query("SELECT seed_sealed FROM totp_seeds").fetch_one(&stage.writer).await.unwrap();
+    let sealed: Vec<u8> = sealed.at(0).unwrap();
     let totp = totp_rs::Totp::from_url(uri.expose()).unwrap();
     let seed = totp.secret().as_bytes();
     assert!(!sealed.windows(seed.len()).any(|part| part == seed));
-    sqlx::query(
-        "UPDATE totp_seeds SET seed_sealed = (SELECT seed_sealed FROM totp_seeds WHERE relay_user_linked_id = $1)",
-    )
-    .bind(linked(1).as_str())
-    .execute(&stage.writer)
-    .await
-    .unwrap();
+    query("UPDATE totp_seeds SET seed_sealed = (SELECT seed_sealed FROM totp_seeds WHERE relay_user_linked_id = $1)")
+        .bind(linked(1).as_str())
+        .execute(&stage.writer)
+        .await
+        .unwrap();
     assert!(stage.room.judge(&tenant(1), &linked(1), &stage.code(&uri, 0)).await.is_ok());
     assert!(stage.room.judge(&tenant(1), &linked(2), &stage.code(&uri, 0)).await.is_err(), "copied to another row");
 }

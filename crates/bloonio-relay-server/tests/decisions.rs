@@ -4,6 +4,7 @@
 
 mod support;
 
+use bloonio_relay_server::storage::db::{Row, query};
 use std::time::Duration;
 
 use bloonio_wire::challenge::{Challenge, CustomType};
@@ -12,6 +13,7 @@ use futures_util::future::join_all;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use support::database::birth_order;
 use support::{TestAnswer, TestDevice, TestRelay, TestTenant};
 
 const JANE: &str = "jane-0123456789";
@@ -52,12 +54,14 @@ async fn outcome(bank: &TestTenant<'_>) -> Value {
 
 /// Flow, URL and payload of the decisions' callbacks.
 async fn callbacks(relay: &TestRelay) -> Vec<(String, String, Value)> {
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as("SELECT flow, url, payload FROM deliveries WHERE flow LIKE 'sudo-%' ORDER BY created_at, rowid")
-            .fetch_all(relay.app.storage.readers())
-            .await
-            .unwrap();
-    rows.into_iter().map(|(flow, url, payload)| (flow, url, serde_json::from_str(&payload).unwrap())).collect()
+    let storage = &relay.app.storage;
+    let sql = format!(
+        "SELECT flow, url, payload FROM deliveries WHERE flow LIKE 'sudo-%' ORDER BY created_at, {}",
+        birth_order(storage)
+    );
+    let rows = query(sql).fetch_all(storage.readers()).await.unwrap();
+    let payload = |row: &Row| serde_json::from_str(&row.at::<String>(2).unwrap()).unwrap();
+    rows.iter().map(|row| (row.at(0).unwrap(), row.at(1).unwrap(), payload(row))).collect()
 }
 
 #[rstest]
@@ -194,12 +198,13 @@ async fn a24_a_decision_in_time_stays_one_after_the_end() {
     relay.clock.advance(Duration::from_secs(3600));
     assert_eq!(outcome(&bank).await["status"], "decided");
     device.post(SUBMIT, answer(false)).await.expect_error(409, "ALREADY_DECIDED");
-    let give_up: (i64, i64) =
-        sqlx::query_as("SELECT created_at, give_up_at FROM deliveries WHERE flow = 'sudo-validated'")
-            .fetch_one(relay.app.storage.readers())
-            .await
-            .unwrap();
-    assert_eq!(give_up.1 - give_up.0, 600_000, "its callback is tried for ten minutes at least");
+    let tried_for: i64 = query("SELECT give_up_at - created_at FROM deliveries WHERE flow = 'sudo-validated'")
+        .fetch_one(relay.app.storage.readers())
+        .await
+        .unwrap()
+        .at(0)
+        .unwrap();
+    assert_eq!(tried_for, 600_000, "its callback is tried for ten minutes at least");
 }
 
 #[tokio::test]
@@ -348,10 +353,10 @@ async fn a62_a_signed_decision_travels_with_its_signature() {
     assert_eq!(data["signature"], signature);
     assert_eq!(data["decided_at"], 1_800_000_000_123_i64);
     assert_eq!(data["challenge_sha256"], sha256);
-    let told: Value = sqlx::query_scalar("SELECT payload FROM deliveries WHERE flow = 'pairing-completed'")
+    let told: Value = query("SELECT payload FROM deliveries WHERE flow = 'pairing-completed'")
         .fetch_one(relay.app.storage.readers())
         .await
-        .map(|payload: String| serde_json::from_str(&payload).unwrap())
+        .map(|row| serde_json::from_str(&row.at::<String>(0).unwrap()).unwrap())
         .unwrap();
     assert_eq!(
         told["device_public_key"],
@@ -507,9 +512,9 @@ async fn a_decision_whose_callback_cannot_be_written_is_none() {
     let device = bank.pair(JANE).await;
     ask(&bank, json!({})).await;
     let writer = relay.app.storage.writer();
-    sqlx::query("ALTER TABLE deliveries RENAME TO away").execute(writer).await.unwrap();
+    query("ALTER TABLE deliveries RENAME TO away").execute(writer).await.unwrap();
     device.post(SUBMIT, answer(true)).await.expect_error(503, "STORAGE_UNAVAILABLE");
-    sqlx::query("ALTER TABLE away RENAME TO deliveries").execute(writer).await.unwrap();
+    query("ALTER TABLE away RENAME TO deliveries").execute(writer).await.unwrap();
     assert_eq!(outcome(&bank).await["status"], "pending");
     assert_eq!(device.post(SUBMIT, answer(false)).await.status, 200);
     assert_eq!(callbacks(&relay).await.len(), 1);

@@ -4,6 +4,7 @@
 
 mod support;
 
+use bloonio_relay_server::storage::db::query;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -405,7 +406,7 @@ async fn a_device_that_leaves_is_removed_and_its_address_forgotten() {
     device.get("/device/challenges").await.expect_error(401, "INVALID_DEVICE_TOKEN");
     bank.post("/relay/send/auth-challenge", prompt("instruction-1")).await.expect_error(404, "NO_DEVICE");
     let kept: Option<String> =
-        sqlx::query_scalar("SELECT address FROM devices").fetch_one(relay.app.storage.readers()).await.unwrap();
+        query("SELECT address FROM devices").fetch_one(relay.app.storage.readers()).await.unwrap().at(0).unwrap();
     assert_eq!(kept, None);
 }
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+use bloonio_relay_server::storage::db::query;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -207,7 +208,7 @@ async fn a_row_that_cannot_be_read_is_a_failure_inside_and_lets_nobody_in() {
     let relay = TestRelay::new().await;
     let bank = relay.provision("Bank").await;
     let spoil = "UPDATE tenants SET config = '{\"a_field_of_a_later_version\": true}'";
-    sqlx::query(spoil).execute(relay.app.storage.writer()).await.unwrap();
+    query(spoil).execute(relay.app.storage.writer()).await.unwrap();
     bank.get("/relay/fetch/outcome?instruction_id=nobody-knows").await.expect_error(500, "INTERNAL_ERROR");
 }
 
@@ -244,7 +245,7 @@ async fn health_needs_no_key() {
 #[tokio::test]
 async fn a_relay_that_cannot_write_is_not_ready() {
     let relay = TestRelay::new().await;
-    let held = relay.app.storage.begin().await.unwrap();
+    let held = relay.app.storage.begin_shared().await.unwrap();
     get(&relay, "/health/ready").await.expect_error(503, "STORAGE_UNAVAILABLE");
     assert_eq!(get(&relay, "/health/live").await.status, 200);
     drop(held);

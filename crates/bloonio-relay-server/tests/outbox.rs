@@ -11,6 +11,7 @@ use std::time::Duration;
 use bloonio_relay_server::net::client::{CallbackClient, ExtraRoots};
 use bloonio_relay_server::net::guard::{Guard, GuardPolicy};
 use bloonio_relay_server::outbox::{Outbox, OutboxLimits, OutboxParts};
+use bloonio_relay_server::storage::db::{query, query_for};
 use bloonio_relay_server::storage::delivery::claim::ClaimLimits;
 use bloonio_relay_server::storage::delivery::listing::{self, DeliveryRow, DeliveryState};
 use bloonio_relay_server::storage::delivery::{Claimed, Lease, Settlement};
@@ -447,17 +448,18 @@ async fn a_row_that_cannot_be_read_is_given_up_and_holds_up_no_other() {
          rotated_at FROM tenants",
         "UPDATE deliveries SET tenant_id = 'odd' WHERE subject_id = 'instruction-odd'",
     ] {
-        sqlx::query(sql).execute(rig.storage.writer()).await.unwrap();
+        query(sql).execute(rig.storage.writer()).await.unwrap();
     }
     let running = start(&rig);
     rig.until_state(&good, DeliveryState::Acknowledged).await;
     running.stop().await;
-    let row: (String, String) = sqlx::query_as("SELECT state, last_error FROM deliveries WHERE delivery_id = $1")
+    let row = query("SELECT state, last_error FROM deliveries WHERE delivery_id = $1")
         .bind(&odd)
         .fetch_one(rig.storage.readers())
         .await
         .unwrap();
-    assert_eq!(row, ("dead".to_owned(), "unreadable".to_owned()));
+    let text = |place| row.at::<String>(place).unwrap();
+    assert_eq!((text(0), text(1)), ("dead".to_owned(), "unreadable".to_owned()));
     assert_eq!(receiver.journal().len(), 1);
 }
 
@@ -554,13 +556,19 @@ async fn an_outcome_that_cannot_be_stored_is_stored_later_and_not_sent_again() {
     let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(200)).await);
     let tenant = rig.tenant().await;
     let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
-    let fault = "CREATE TRIGGER fault BEFORE UPDATE ON deliveries WHEN NEW.state = 'acknowledged'
-                 BEGIN SELECT RAISE(ABORT, 'disk full'); END";
-    sqlx::query(fault).execute(rig.storage.writer()).await.unwrap();
+    let trigger = "CREATE TRIGGER fault BEFORE UPDATE ON deliveries";
+    let sqlite = format!("{trigger} WHEN NEW.state = 'acknowledged' BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    let postgres = format!("{trigger} FOR EACH ROW WHEN (NEW.state = 'acknowledged') EXECUTE FUNCTION refuse()");
+    if rig.storage.is_shared() {
+        let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                      $$ BEGIN RAISE EXCEPTION 'disk full'; END $$";
+        query(refuse).execute(rig.storage.writer()).await.unwrap();
+    }
+    query_for(sqlite, postgres).execute(rig.storage.writer()).await.unwrap();
     let limits = OutboxLimits { poll: Duration::from_millis(5), ..OutboxLimits::default() };
     let _running = start_with(&rig, allow_private(), limits);
     until("a failure", || async { log.says("the outbox cannot be worked on") }).await;
-    sqlx::query("DROP TRIGGER fault").execute(rig.storage.writer()).await.unwrap();
+    query_for("DROP TRIGGER fault", "DROP TRIGGER fault ON deliveries").execute(rig.storage.writer()).await.unwrap();
     let row = rig.until_state(&delivery, DeliveryState::Acknowledged).await;
     assert_eq!((row.attempts, backend.journal().len()), (1, 1));
     assert!(!log.says(tenant.secret.expose()));

@@ -4,6 +4,7 @@
 
 mod support;
 
+use bloonio_relay_server::storage::db::query;
 use std::time::Duration;
 
 use bloonio_wire::webhook;
@@ -99,9 +100,11 @@ async fn a_decision_is_signed_under_the_id_of_its_callback() {
     approve(&device).await;
     let answer = fetch(&bank, 30).await;
     verify(&bank, &answer);
-    let id: String = sqlx::query_scalar("SELECT delivery_id FROM deliveries WHERE flow = 'sudo-validated'")
+    let id: String = query("SELECT delivery_id FROM deliveries WHERE flow = 'sudo-validated'")
         .fetch_one(relay.app.storage.readers())
         .await
+        .unwrap()
+        .at(0)
         .unwrap();
     assert_eq!(answer.header("webhook-id"), id);
     assert_eq!((&answer.data()["status"], &answer.data()["approved"]), (&json!("decided"), &json!(true)));

@@ -4,6 +4,7 @@
 
 mod support;
 
+use bloonio_relay_server::storage::db::{Row, query};
 use std::time::Duration;
 
 use bloonio_wire::qr::PairingUri;
@@ -11,6 +12,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use support::caller::bearer;
+use support::database::birth_order;
 use support::{TestAnswer, TestDevice, TestRelay, TestTenant};
 
 const JANE: &str = "jane-0123456789";
@@ -25,11 +27,11 @@ fn stream() -> Value {
 
 /// Flow and payload of every callback, in the order in which the relay wrote them.
 async fn callbacks(relay: &TestRelay) -> Vec<(String, Value)> {
-    let rows: Vec<(String, String)> = sqlx::query_as("SELECT flow, payload FROM deliveries ORDER BY created_at, rowid")
-        .fetch_all(relay.app.storage.readers())
-        .await
-        .unwrap();
-    rows.into_iter().map(|(flow, payload)| (flow, serde_json::from_str(&payload).unwrap())).collect()
+    let storage = &relay.app.storage;
+    let sql = format!("SELECT flow, payload FROM deliveries ORDER BY created_at, {}", birth_order(storage));
+    let rows = query(sql).fetch_all(storage.readers()).await.unwrap();
+    let payload = |row: &Row| serde_json::from_str(&row.at::<String>(1).unwrap()).unwrap();
+    rows.iter().map(|row| (row.at(0).unwrap(), payload(row))).collect()
 }
 
 async fn bank_with_callbacks(relay: &TestRelay) -> TestTenant<'_> {
@@ -108,7 +110,7 @@ async fn a_proof_works_once_even_for_many_at_the_same_time() {
     assert_eq!(paired.len(), 1);
     refused.iter().for_each(|answer| answer.expect_error(409, "PAIRING_PROOF_USED"));
     let devices: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM devices").fetch_one(relay.app.storage.readers()).await.unwrap();
+        query("SELECT count(*) FROM devices").fetch_one(relay.app.storage.readers()).await.unwrap().at(0).unwrap();
     assert_eq!(devices, 1);
 }
 
@@ -144,14 +146,13 @@ async fn what_a_proof_says_of_people_is_forgotten_with_its_end() {
     let relay = TestRelay::new().await;
     let bank = relay.provision("Bank").await;
     let (offer, used) = (bank.offer_pairing(JANE).await, bank.pair("john-0123456789").await);
-    let kept =
-        || sqlx::query_scalar::<_, i64>("SELECT count(*) FROM pairing_proofs").fetch_one(relay.app.storage.readers());
+    let kept = || query("SELECT count(*) FROM pairing_proofs").fetch_value::<i64>(relay.app.storage.readers());
     relay.clock.advance(Duration::from_millis(299_999));
     bloonio_relay_server::sweep::sweep(&relay.app).await.unwrap();
-    assert_eq!(kept().await.unwrap(), 2);
+    assert_eq!(kept().await.unwrap(), Some(2));
     relay.clock.advance(Duration::from_millis(1));
     bloonio_relay_server::sweep::sweep(&relay.app).await.unwrap();
-    assert_eq!(kept().await.unwrap(), 0);
+    assert_eq!(kept().await.unwrap(), Some(0));
     register(&relay, &offer, stream()).await.expect_error(401, "INVALID_DEVICE_TOKEN");
     assert_eq!(used.get("/device/challenges").await.status, 200);
 }
@@ -175,17 +176,19 @@ async fn a_failed_write_registers_nothing() {
     let bank = bank_with_callbacks(&relay).await;
     let proof = bank.offer_pairing(JANE).await;
     let writer = relay.app.storage.writer();
-    sqlx::query("ALTER TABLE deliveries RENAME TO away").execute(writer).await.unwrap();
+    query("ALTER TABLE deliveries RENAME TO away").execute(writer).await.unwrap();
     let answer = register(&relay, &proof, stream()).await;
     answer.expect_error(503, "STORAGE_UNAVAILABLE");
     assert!(!answer.header("retry-after").is_empty());
-    sqlx::query("ALTER TABLE away RENAME TO deliveries").execute(writer).await.unwrap();
-    let left: i64 = sqlx::query_scalar(
+    query("ALTER TABLE away RENAME TO deliveries").execute(writer).await.unwrap();
+    let left: i64 = query(
         "SELECT (SELECT count(*) FROM devices) + (SELECT count(*) FROM pairings) \
          + (SELECT count(*) FROM pairing_proofs WHERE consumed_at IS NOT NULL)",
     )
     .fetch_one(relay.app.storage.readers())
     .await
+    .unwrap()
+    .at(0)
     .unwrap();
     assert_eq!(left, 0, "nothing half-written");
     assert_eq!(register(&relay, &proof, stream()).await.status, 201);
@@ -208,10 +211,9 @@ async fn the_backend_is_told_of_the_first_device_and_of_further_ones() {
         assert_eq!(event["device_id"], device.id("device_id"));
         assert_eq!(event["device_status"], status);
     }
-    let urls: Vec<String> = sqlx::query_scalar("SELECT url FROM deliveries ORDER BY created_at, rowid")
-        .fetch_all(relay.app.storage.readers())
-        .await
-        .unwrap();
+    let sql = format!("SELECT url FROM deliveries ORDER BY created_at, {}", birth_order(&relay.app.storage));
+    let urls = query(sql).fetch_all(relay.app.storage.readers()).await.unwrap();
+    let urls: Vec<String> = urls.iter().map(|row| row.at(0).unwrap()).collect();
     assert_eq!(
         urls,
         [

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bloonio_relay_server::push::{AddressVerdict, PushFailure, PushKind, PushOutcome, Retry};
+use bloonio_relay_server::storage::db::query;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -57,8 +58,8 @@ async fn delivery_status(bank: &TestTenant<'_>, id: &str) -> TestAnswer {
 }
 
 async fn rows(relay: &TestRelay, table: &str) -> i64 {
-    let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-    sqlx::query_scalar(sql).fetch_one(relay.app.storage.readers()).await.unwrap()
+    let sql = format!("SELECT count(*) FROM {table}");
+    query(sql).fetch_one(relay.app.storage.readers()).await.unwrap().at(0).unwrap()
 }
 
 #[rstest]
@@ -261,9 +262,9 @@ async fn a_failed_write_leaves_no_prompt_behind() {
     let bank = relay.provision("Bank").await;
     let device = bank.pair(JANE).await;
     let writer = relay.app.storage.writer();
-    sqlx::query("ALTER TABLE pushes RENAME TO away").execute(writer).await.unwrap();
+    query("ALTER TABLE pushes RENAME TO away").execute(writer).await.unwrap();
     bank.post(SEND, prompt("instruction-1")).await.expect_error(503, "STORAGE_UNAVAILABLE");
-    sqlx::query("ALTER TABLE away RENAME TO pushes").execute(writer).await.unwrap();
+    query("ALTER TABLE away RENAME TO pushes").execute(writer).await.unwrap();
     assert_eq!(device.get("/device/challenges").await.data()["count"], 0);
     assert_eq!(bank.post(SEND, prompt("instruction-1")).await.status, 200);
 }

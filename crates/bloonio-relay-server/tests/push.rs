@@ -14,13 +14,13 @@ use bloonio_relay_server::push::dispatch::PushLimits;
 use bloonio_relay_server::push::{
     AddressVerdict, Push, PushFailure, PushKind, PushOutcome, PushSender, PushTarget, Pusher, PusherParts, Retry,
 };
+use bloonio_relay_server::storage::db::{query, query_for};
 use bloonio_relay_server::storage::push::{self, NewPush};
 use bloonio_wire::clock::{Clock, Timestamp};
 use bloonio_wire::device::Platform;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
 use rstest::rstest;
 use serde_json::{Value, json};
-use sqlx::Row;
 use support::{START, TestAnswer, TestDevice, TestRelay, TestTenant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -127,7 +127,7 @@ async fn relay_device<'a>(relay: &'a TestRelay, bank: &TestTenant<'a>, body: Val
 async fn until_count(relay: &TestRelay, sql: &'static str, wanted: impl Fn(i64) -> bool) {
     let mut tick = tokio::time::interval(Duration::from_millis(2));
     let waiting = async {
-        while !wanted(sqlx::query_scalar(sql).fetch_one(relay.app.storage.readers()).await.unwrap()) {
+        while !wanted(query(sql).fetch_one(relay.app.storage.readers()).await.unwrap().at(0).unwrap()) {
             tick.tick().await;
         }
     };
@@ -152,7 +152,7 @@ async fn answer(phone: &TestDevice<'_>, instruction: &str) {
 
 /// The line of the device with that address: state, attempts, error, next attempt.
 async fn row(relay: &TestRelay, address: &str, subject: &str) -> (String, i64, Option<String>, Timestamp) {
-    let row = sqlx::query(
+    let row = query(
         "SELECT p.state, p.attempts, p.error, p.next_at FROM pushes p JOIN devices d USING (tenant_id, device_id)
          WHERE d.address = $1 AND p.subject_id = $2",
     )
@@ -161,16 +161,17 @@ async fn row(relay: &TestRelay, address: &str, subject: &str) -> (String, i64, O
     .fetch_one(relay.app.storage.readers())
     .await
     .unwrap();
-    (row.get(0), row.get(1), row.get(2), Timestamp::from_millis(row.get(3)))
+    let next_at = Timestamp::from_millis(row.at(3).unwrap());
+    (row.at(0).unwrap(), row.at(1).unwrap(), row.at(2).unwrap(), next_at)
 }
 
 async fn address_state(relay: &TestRelay, address: &str) -> (String, Option<String>) {
-    let row = sqlx::query("SELECT address_state, address_reason FROM devices WHERE address = $1")
+    let row = query("SELECT address_state, address_reason FROM devices WHERE address = $1")
         .bind(address)
         .fetch_one(relay.app.storage.readers())
         .await
         .unwrap();
-    (row.get(0), row.get(1))
+    (row.at(0).unwrap(), row.at(1).unwrap())
 }
 
 async fn until_row(relay: &TestRelay, address: &str, subject: &str, state: &str, attempts: i64) -> Timestamp {
@@ -200,15 +201,11 @@ async fn a_row_that_cannot_be_read_is_given_up_and_holds_up_no_other() {
     service.accepts("token-a");
     service.accepts("token-b");
     // As a newer version, or a bad disk, might leave it: a kind of address that this one does not know.
-    let mut writer = relay.app.storage.writer().acquire().await.unwrap();
-    for sql in [
-        "PRAGMA ignore_check_constraints = ON",
-        "UPDATE devices SET address_kind = 'pigeon' WHERE address = 'token-a'",
-        "PRAGMA ignore_check_constraints = OFF",
-    ] {
-        sqlx::query(sql).execute(&mut *writer).await.unwrap();
-    }
-    drop(writer);
+    let writer = relay.app.storage.writer();
+    let unchecked = "ALTER TABLE devices DROP CONSTRAINT devices_address_kind_check";
+    query_for("PRAGMA ignore_check_constraints = ON", unchecked).execute(writer).await.unwrap();
+    let pigeon = "UPDATE devices SET address_kind = 'pigeon' WHERE address = 'token-a'";
+    query(pigeon).execute(writer).await.unwrap();
     relay.clock.advance(Duration::from_secs(15));
     relay.app.start();
     until_row(&relay, "token-b", "instruction-1", "delivered", 2).await;
@@ -489,7 +486,7 @@ async fn crash_after_commit(service: &Arc<Service>) -> Crashed {
     let (now, app) = (relay.clock.now(), &relay.app);
     let expires_at = now.plus(Duration::from_secs(3_600));
     let new = NewPush { kind: PushKind::SecurityAlert, subject_id: "notice-0001", expires_at };
-    let mut tx = app.storage.begin().await.unwrap();
+    let mut tx = app.storage.begin_shared().await.unwrap();
     push::enqueue(&mut tx, &tenant, new, &devices, now, &app.pusher.lease().unwrap()).await.unwrap();
     tx.commit().await.unwrap();
     Crashed { relay, tenant }

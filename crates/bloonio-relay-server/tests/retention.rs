@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use bloonio_relay_server::storage::db::query;
 use bloonio_relay_server::sweep::sweep;
 use rstest::rstest;
 use serde_json::json;
@@ -37,12 +38,12 @@ async fn approve(device: &TestDevice<'_>, id: &str) {
 }
 
 async fn count(relay: &TestRelay, sql: &str) -> i64 {
-    let sql = sqlx::AssertSqlSafe(sql.to_owned());
-    sqlx::query_scalar(sql).fetch_one(relay.app.storage.readers()).await.unwrap()
+    let sql = sql.to_owned();
+    query(sql).fetch_one(relay.app.storage.readers()).await.unwrap().at(0).unwrap()
 }
 
 async fn change(relay: &TestRelay, sql: &'static str) {
-    sqlx::query(sql).execute(relay.app.storage.writer()).await.unwrap();
+    query(sql).execute(relay.app.storage.writer()).await.unwrap();
 }
 
 /// One of each kind that ends: a prompt that was answered and one that was not, an alert, a device that left, and the
@@ -61,7 +62,7 @@ async fn past(relay: &TestRelay) -> TestTenant<'_> {
     assert_eq!(second.post("/device/unpair", json!({})).await.status, 200);
     let now = relay.app.clock.now().as_millis();
     for (state, subject) in [("acknowledged", "instruction-1"), ("dead", "instruction-2")] {
-        sqlx::query("UPDATE deliveries SET state = $1, settled_at = $2 WHERE subject_id = $3")
+        query("UPDATE deliveries SET state = $1, settled_at = $2 WHERE subject_id = $3")
             .bind(state)
             .bind(now)
             .bind(subject)

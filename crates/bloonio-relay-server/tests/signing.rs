@@ -3,6 +3,7 @@
 
 mod support;
 
+use bloonio_relay_server::storage::db::query;
 use std::time::Duration;
 
 use bloonio_wire::clock::Clock;
@@ -27,11 +28,11 @@ fn profile() -> Vec<u8> {
 /// How many offers the relay has taken: what a refused call must not change.
 async fn offers(relay: &TestRelay) -> i64 {
     let sql = "SELECT COUNT(*) FROM pairing_proofs";
-    sqlx::query_scalar(sql).fetch_one(relay.app.storage.readers()).await.unwrap()
+    query(sql).fetch_one(relay.app.storage.readers()).await.unwrap().at(0).unwrap()
 }
 
 async fn remembered(relay: &TestRelay) -> i64 {
-    sqlx::query_scalar("SELECT COUNT(*) FROM replays").fetch_one(relay.app.storage.readers()).await.unwrap()
+    query("SELECT COUNT(*) FROM replays").fetch_one(relay.app.storage.readers()).await.unwrap().at(0).unwrap()
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod support;
 
+use bloonio_relay_server::storage::db::query;
 use std::time::Duration;
 
 use bloonio_wire::clock::Clock;
@@ -77,7 +78,7 @@ async fn outcome(bank: &TestTenant<'_>, id: &str) -> Value {
 }
 
 async fn rows(relay: &TestRelay, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(relay.app.storage.readers()).await.unwrap()
+    query(sql).fetch_one(relay.app.storage.readers()).await.unwrap().at(0).unwrap()
 }
 
 #[tokio::test]
@@ -103,7 +104,7 @@ async fn a40_a_device_that_awaits_confirmation_never_gets_the_seed() {
     assert_eq!(waiting.registration["device_status"], "awaiting_confirmation");
     assert!(!has_seed(&waiting));
     // Nor where there is none yet: the pairing of an older relay.
-    sqlx::query("DELETE FROM totp_seeds").execute(relay.app.storage.writer()).await.unwrap();
+    query("DELETE FROM totp_seeds").execute(relay.app.storage.writer()).await.unwrap();
     assert!(!has_seed(&bank.pair(JANE).await));
     assert!(has_seed(&first));
     assert_eq!(rows(&relay, "SELECT count(*) FROM totp_seeds").await, 0);
@@ -119,10 +120,12 @@ async fn a_right_code_approves_and_is_told_as_verified() {
     let event = outcome(&bank, ID).await;
     assert_eq!((&event["approved"], &event["response_data"]["totp_verified"]), (&json!(true), &json!(true)));
     assert!(event["response_data"].get("totp_code").is_none());
-    let flow: String = sqlx::query_scalar("SELECT flow FROM deliveries WHERE subject_id = $1")
+    let flow: String = query("SELECT flow FROM deliveries WHERE subject_id = $1")
         .bind(ID)
         .fetch_one(relay.app.storage.readers())
         .await
+        .unwrap()
+        .at(0)
         .unwrap();
     assert_eq!(flow, "sudo-validated");
 }
@@ -181,10 +184,12 @@ async fn the_third_wrong_code_denies_the_prompt() {
         json!({"totp_verified": false, "device_id": device.id("device_id")}),
         "and nothing that a device has signed for another answer"
     );
-    let flow: String = sqlx::query_scalar("SELECT flow FROM deliveries WHERE subject_id = $1")
+    let flow: String = query("SELECT flow FROM deliveries WHERE subject_id = $1")
         .bind(ID)
         .fetch_one(relay.app.storage.readers())
         .await
+        .unwrap()
+        .at(0)
         .unwrap();
     assert_eq!(flow, "sudo-rejected");
     submit(&device, ID, &code(&device, 0)).await.expect_error(409, "ALREADY_DECIDED");
@@ -267,9 +272,9 @@ async fn a_code_is_not_spent_for_a_decision_that_could_not_be_written() {
     let relay = TestRelay::new().await;
     let (bank, device) = asked(&relay).await;
     let (writer, current) = (relay.app.storage.writer(), code(&device, 0));
-    sqlx::query("ALTER TABLE deliveries RENAME TO away").execute(writer).await.unwrap();
+    query("ALTER TABLE deliveries RENAME TO away").execute(writer).await.unwrap();
     submit(&device, ID, &current).await.expect_error(503, "STORAGE_UNAVAILABLE");
-    sqlx::query("ALTER TABLE away RENAME TO deliveries").execute(writer).await.unwrap();
+    query("ALTER TABLE away RENAME TO deliveries").execute(writer).await.unwrap();
     assert_eq!(submit(&device, ID, &current).await.status, 200);
     assert_eq!(outcome(&bank, ID).await["approved"], true);
 }
@@ -419,7 +424,7 @@ async fn a_prompt_that_no_code_could_approve_is_not_sent() {
     let bank = bank(&relay).await;
     ask(&bank, ID).await.expect_error(404, "PAIRING_NOT_FOUND");
     let device = bank.pair(JANE).await;
-    sqlx::query("DELETE FROM totp_seeds").execute(relay.app.storage.writer()).await.unwrap();
+    query("DELETE FROM totp_seeds").execute(relay.app.storage.writer()).await.unwrap();
     let refused = ask(&bank, ID).await;
     refused.expect_error(422, "VALIDATION_FAILED");
     assert_eq!(refused.fields(), ["custom_type"]);

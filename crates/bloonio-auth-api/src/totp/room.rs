@@ -8,18 +8,18 @@ use bloonio_wire::clock::Clock;
 use bloonio_wire::id::{RelayUserLinkedId, TenantId};
 use bloonio_wire::random::Random;
 use bloonio_wire::secret::Secret;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::code::{Code, Seed};
 use super::row::{self, NewSeed};
 use super::{Enrolment, Judged, Totp, TotpError, Verdict};
+use crate::db::{Pool, Tx};
 use crate::seal::Sealer;
 
 /// What [`TotpRoom`] is made of.
 #[derive(Debug)]
 pub struct TotpParts {
     /// Reads the database whose tables [`crate::storage::migrate`] has made.
-    pub readers: SqlitePool,
+    pub readers: Pool,
     /// Seals the seeds.
     pub sealer: Sealer,
     /// Tells the time.
@@ -73,12 +73,7 @@ impl TotpRoom {
 
 #[async_trait]
 impl Totp for TotpRoom {
-    async fn enrol(
-        &self,
-        tx: &mut SqliteConnection,
-        tenant: &TenantId,
-        new: &Enrolment<'_>,
-    ) -> Result<Option<Secret>, TotpError> {
+    async fn enrol(&self, tx: &mut Tx, tenant: &TenantId, new: &Enrolment<'_>) -> Result<Option<Secret>, TotpError> {
         let random = self.parts.random.as_ref();
         let seed = Seed::draw(random)?;
         let row = NewSeed {
@@ -95,7 +90,7 @@ impl Totp for TotpRoom {
 
     async fn is_enrolled(
         &self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         tenant: &TenantId,
         linked_id: &RelayUserLinkedId,
     ) -> Result<bool, TotpError> {
@@ -114,7 +109,7 @@ impl Totp for TotpRoom {
         Ok(Judged { tenant: tenant.clone(), relay_user_linked_id: linked_id.clone(), seed })
     }
 
-    async fn settle(&self, tx: &mut SqliteConnection, judged: &Judged) -> Result<Verdict, TotpError> {
+    async fn settle(&self, tx: &mut Tx, judged: &Judged) -> Result<Verdict, TotpError> {
         let Judged { tenant, relay_user_linked_id: linked_id, seed } = judged;
         let now = self.parts.clock.now();
         let found = match seed {
@@ -138,12 +133,7 @@ impl Totp for TotpRoom {
         Ok(Verdict::Wrong { locks })
     }
 
-    async fn forget(
-        &self,
-        tx: &mut SqliteConnection,
-        tenant: &TenantId,
-        linked_id: &RelayUserLinkedId,
-    ) -> Result<bool, TotpError> {
+    async fn forget(&self, tx: &mut Tx, tenant: &TenantId, linked_id: &RelayUserLinkedId) -> Result<bool, TotpError> {
         row::delete(tx, tenant, linked_id).await
     }
 }

@@ -2,12 +2,11 @@
 
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteExecutor, SqliteRow};
 
 use super::TotpError;
 use super::code::Step;
 use super::throttle::Throttle;
+use crate::db::{On, Row, Tx, query};
 
 /// A seed to be stored.
 #[derive(Debug)]
@@ -32,8 +31,8 @@ pub(super) struct StoredSeed {
 }
 
 /// Stores a seed, unless the pairing has one: then `false`, and nothing is changed.
-pub(super) async fn insert(tx: &mut SqliteConnection, tenant: &TenantId, new: &NewSeed<'_>) -> Result<bool, TotpError> {
-    let done = sqlx::query(
+pub(super) async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewSeed<'_>) -> Result<bool, TotpError> {
+    let done = query(
         "-- insert_totp_seed
          INSERT INTO totp_seeds (tenant_id, relay_user_linked_id, device_id, seed_sealed, created_at)
          VALUES ($1, $2, $3, $4, $5)
@@ -51,11 +50,11 @@ pub(super) async fn insert(tx: &mut SqliteConnection, tenant: &TenantId, new: &N
 
 /// The pairing's seed.
 pub(super) async fn get(
-    db: impl SqliteExecutor<'_>,
+    db: impl Into<On<'_>>,
     tenant: &TenantId,
     linked_id: &RelayUserLinkedId,
 ) -> Result<Option<StoredSeed>, TotpError> {
-    let row = sqlx::query(
+    let row = query(
         "-- totp_seed
          SELECT device_id, seed_sealed FROM totp_seeds WHERE tenant_id = $1 AND relay_user_linked_id = $2",
     )
@@ -63,22 +62,22 @@ pub(super) async fn get(
     .bind(linked_id.as_str())
     .fetch_optional(db)
     .await?;
-    let seed = |row: SqliteRow| {
-        let device_id: String = row.try_get("device_id")?;
+    let seed = |row: Row| {
+        let device_id: String = row.get("device_id")?;
         let device_id = device_id.parse().map_err(|_| TotpError::Corrupt("totp seed"))?;
-        Ok::<_, TotpError>(StoredSeed { device_id, seed_sealed: row.try_get("seed_sealed")? })
+        Ok::<_, TotpError>(StoredSeed { device_id, seed_sealed: row.get("seed_sealed")? })
     };
     row.map(seed).transpose()
 }
 
 /// Where the seed that this device was handed stands against guessing; `None` means that there is no such seed.
 pub(super) async fn throttle(
-    tx: &mut SqliteConnection,
+    tx: &mut Tx,
     tenant: &TenantId,
     linked_id: &RelayUserLinkedId,
     device: &DeviceId,
 ) -> Result<Option<Throttle>, TotpError> {
-    let row = sqlx::query(
+    let row = query(
         "-- totp_throttle
          SELECT wrong_at, locks, locked_until FROM totp_seeds
          WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND device_id = $3",
@@ -88,13 +87,13 @@ pub(super) async fn throttle(
     .bind(device.as_str())
     .fetch_optional(tx)
     .await?;
-    let read = |row: SqliteRow| {
-        let wrong_at: String = row.try_get("wrong_at")?;
+    let read = |row: Row| {
+        let wrong_at: String = row.get("wrong_at")?;
         let wrong_at: Vec<i64> = serde_json::from_str(&wrong_at).map_err(|_| TotpError::Corrupt("totp seed"))?;
         Ok::<_, TotpError>(Throttle {
             wrong_at: wrong_at.into_iter().map(Timestamp::from_millis).collect(),
-            locks: row.try_get("locks")?,
-            locked_until: row.try_get::<Option<i64>, _>("locked_until")?.map(Timestamp::from_millis),
+            locks: u32::try_from(row.get::<i64>("locks")?).map_err(|_| TotpError::Corrupt("totp seed"))?,
+            locked_until: row.get::<Option<i64>>("locked_until")?.map(Timestamp::from_millis),
         })
     };
     row.map(read).transpose()
@@ -104,14 +103,14 @@ pub(super) async fn throttle(
 /// `now`; `false` means that one of these did not hold, and nothing was changed. Of any number that try, one changes the
 /// row (ATTACKS A84). A right code ends what the wrong ones before it began.
 pub(super) async fn accept(
-    tx: &mut SqliteConnection,
+    tx: &mut Tx,
     tenant: &TenantId,
     linked_id: &RelayUserLinkedId,
     device: &DeviceId,
     step: Step,
     now: Timestamp,
 ) -> Result<bool, TotpError> {
-    let done = sqlx::query(
+    let done = query(
         "-- accept_totp_step
          UPDATE totp_seeds SET last_step = $4, wrong_at = '[]', locks = 0, locked_until = NULL
          WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND device_id = $3 AND last_step < $4
@@ -129,14 +128,14 @@ pub(super) async fn accept(
 
 /// Keeps where the seed stands against guessing.
 pub(super) async fn set_throttle(
-    tx: &mut SqliteConnection,
+    tx: &mut Tx,
     tenant: &TenantId,
     linked_id: &RelayUserLinkedId,
     device: &DeviceId,
     throttle: &Throttle,
 ) -> Result<(), TotpError> {
     let wrong_at: Vec<_> = throttle.wrong_at.iter().map(|at| at.as_millis()).collect();
-    let done = sqlx::query(
+    let done = query(
         "-- set_totp_throttle
          UPDATE totp_seeds SET wrong_at = $4, locks = $5, locked_until = $6
          WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND device_id = $3",
@@ -154,11 +153,11 @@ pub(super) async fn set_throttle(
 }
 
 /// Counts a code for a pairing that has no seed.
-pub(super) async fn miss(tx: &mut SqliteConnection, tenant: &TenantId, now: Timestamp) -> Result<(), TotpError> {
-    sqlx::query(
+pub(super) async fn miss(tx: &mut Tx, tenant: &TenantId, now: Timestamp) -> Result<(), TotpError> {
+    query(
         "-- totp_miss
          INSERT INTO totp_misses (tenant_id, misses, last_at) VALUES ($1, 1, $2)
-         ON CONFLICT (tenant_id) DO UPDATE SET misses = misses + 1, last_at = excluded.last_at",
+         ON CONFLICT (tenant_id) DO UPDATE SET misses = totp_misses.misses + 1, last_at = excluded.last_at",
     )
     .bind(tenant.as_str())
     .bind(now.as_millis())
@@ -168,12 +167,8 @@ pub(super) async fn miss(tx: &mut SqliteConnection, tenant: &TenantId, now: Time
 }
 
 /// Deletes the pairing's seed; `false` means that it had none.
-pub(super) async fn delete(
-    tx: &mut SqliteConnection,
-    tenant: &TenantId,
-    linked_id: &RelayUserLinkedId,
-) -> Result<bool, TotpError> {
-    let done = sqlx::query(
+pub(super) async fn delete(tx: &mut Tx, tenant: &TenantId, linked_id: &RelayUserLinkedId) -> Result<bool, TotpError> {
+    let done = query(
         "-- delete_totp_seed
          DELETE FROM totp_seeds WHERE tenant_id = $1 AND relay_user_linked_id = $2",
     )

@@ -84,7 +84,7 @@ impl Inner {
         let limits = self.claim_limits(flight);
         let token = hex_token::<16>(self.parts.random.as_ref())?;
         let lease = Lease { token, until: now.plus(self.parts.limits.lease) };
-        let mut tx = self.parts.storage.begin().await?;
+        let mut tx = self.parts.storage.begin_shared().await?;
         let settled = settle(&mut tx, &flight.landed, now).await?;
         let claimed = claim::claim(&mut tx, now, &lease, limits).await?;
         let signed = self.sign(&mut tx, claimed, now).await?;
@@ -111,7 +111,7 @@ impl Inner {
         if flight.landed.is_empty() {
             return Ok(());
         }
-        let mut tx = self.parts.storage.begin().await?;
+        let mut tx = self.parts.storage.begin_shared().await?;
         let settled = settle(&mut tx, &flight.landed, self.parts.clock.now()).await?;
         tx.commit().await?;
         flight.landed.clear();
@@ -139,7 +139,7 @@ impl Inner {
         let mut tenants: HashMap<TenantId, Option<Tenant>> = HashMap::new();
         for claimed in &claims {
             if !tenants.contains_key(&claimed.tenant_id) {
-                let tenant = match tenant::tenant(&mut **tx, &self.parts.sealer, &claimed.tenant_id).await {
+                let tenant = match tenant::tenant(&mut *tx, &self.parts.sealer, &claimed.tenant_id).await {
                     Err(failure @ StorageError::Corrupt(_)) => {
                         let error = &failure as &dyn std::error::Error;
                         error!(tenant.id = claimed.tenant_id.as_str(), error, "a tenant's callbacks cannot be signed");

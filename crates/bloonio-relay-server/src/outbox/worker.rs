@@ -114,7 +114,7 @@ async fn stop(inner: &Arc<Inner>, mut flight: Flight) {
 
 async fn hand_back(storage: &Storage, inner: &Inner, flight: &Flight) -> Result<(), StorageError> {
     let now = inner.parts.clock.now();
-    let mut tx = storage.begin().await?;
+    let mut tx = storage.begin_shared().await?;
     for claimed in flight.claims.values() {
         delivery::release(&mut tx, claimed, now).await?;
     }

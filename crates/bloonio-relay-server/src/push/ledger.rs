@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     async fn write(&self, batch: &[(Record, oneshot::Sender<()>)]) -> Result<(), StorageError> {
-        let mut tx = self.storage.begin().await?;
+        let mut tx = self.storage.begin_shared().await?;
         for (record, _) in batch {
             let job = &record.job;
             if let (Some(to), Some(address)) = (record.retirement, &job.address) {

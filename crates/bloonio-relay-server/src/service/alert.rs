@@ -63,9 +63,9 @@ pub async fn send(app: &SharedApp, tenant: &Tenant, request: SecurityAlert) -> R
     };
     let content_sealed = seal_alert(app, tenant_id, id.as_str(), &content)?;
 
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(tenant_id).await?;
     let now = app.clock.now();
-    if let Some(earlier) = alert::get(&mut *tx, tenant_id, id.as_str()).await? {
+    if let Some(earlier) = alert::get(&mut tx, tenant_id, id.as_str()).await? {
         drop(tx);
         return if earlier.request_sha256 == request_sha256 {
             receipt::again(app, &subject).await
@@ -73,9 +73,9 @@ pub async fn send(app: &SharedApp, tenant: &Tenant, request: SecurityAlert) -> R
             Err(ErrorCode::IdempotencyConflict.into())
         };
     }
-    let pairing = pairing::of_user(&mut *tx, tenant_id, &request.user_socket_hash).await?;
+    let pairing = pairing::of_user(&mut tx, tenant_id, &request.user_socket_hash).await?;
     let linked_id = pairing.ok_or(ErrorCode::PairingNotFound)?.relay_user_linked_id;
-    let devices = device::targets(&mut *tx, tenant_id, &linked_id, now).await?;
+    let devices = device::targets(&mut tx, tenant_id, &linked_id, now).await?;
     if devices.is_empty() {
         return Err(ErrorCode::NoDevice.into());
     }

@@ -103,7 +103,7 @@ struct Recorded {
 
 /// Code, decision, event and callback in one transaction.
 async fn record(app: &SharedApp, bearer: &Bearer, judged: &Judged, approved: bool) -> Result<Recorded, ServiceError> {
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(&bearer.tenant.tenant_id).await?;
     // Read with the writer in hand: an answer that has waited too long for it is too late.
     let now = app.clock.now();
     let verdict = match &judged.code {
@@ -189,7 +189,7 @@ async fn decide(
         return Ok(None);
     }
     call_back(tx, &bearer.tenant, judged, approved, event, now).await?;
-    let mut others = device::targets(&mut **tx, tenant_id, &prompt.relay_user_linked_id, now).await?;
+    let mut others = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id, now).await?;
     others.retain(|other| other.device_id != bearer.device.device_id);
     let instruction_id = prompt.instruction_id.clone();
     Ok(Some((Decided { instruction_id, status: ChallengeStatus::Answered, approved, decided_at: now }, others)))

@@ -54,7 +54,7 @@ pub async fn refresh(
     address: Option<&PushAddress>,
 ) -> Result<Refreshed, ServiceError> {
     let Bearer { tenant, device, .. } = bearer;
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(&tenant.tenant_id).await?;
     let now = app.clock.now();
     let (tenant_id, device_id) = (&tenant.tenant_id, &device.device_id);
     let generation = session::refresh(&mut tx, tenant_id, device_id, address, now, now.plus(GRACE)).await?;
@@ -76,7 +76,7 @@ pub async fn refresh(
 pub async fn unpair(app: &SharedApp, bearer: &Bearer) -> Result<DeviceChanged, ServiceError> {
     let Bearer { tenant, device, .. } = bearer;
     let linked_id = &device.pairing.relay_user_linked_id;
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(&tenant.tenant_id).await?;
     let now = app.clock.now();
     if !device::remove(&mut tx, &tenant.tenant_id, &device.device_id, now).await? {
         return Err(ErrorCode::InvalidDeviceToken.into());
@@ -103,7 +103,7 @@ pub async fn confirm(
 ) -> Result<DeviceChanged, ServiceError> {
     let (tenant_id, pairing) = (&bearer.tenant.tenant_id, &bearer.device.pairing);
     let linked_id = &pairing.relay_user_linked_id;
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(tenant_id).await?;
     // The caller may have been removed since it was authenticated; the transaction is the truth.
     if device::status(&mut tx, tenant_id, linked_id, &bearer.device.device_id).await? != Some(DeviceStatus::Active) {
         return Err(ErrorCode::InvalidDeviceToken.into());

@@ -115,7 +115,7 @@ pub async fn insert(
         created_at: now,
         expires_at,
     };
-    let devices = device::targets(&mut **tx, &tenant.tenant_id, linked_id, now).await?;
+    let devices = device::targets(&mut *tx, &tenant.tenant_id, linked_id, now).await?;
     let inserted = alert::insert(tx, &tenant.tenant_id, &new).await?;
     if devices.is_empty() || !inserted {
         return Ok(None);

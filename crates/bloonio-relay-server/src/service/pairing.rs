@@ -43,7 +43,7 @@ impl From<TokenError> for ServiceError {
 pub async fn prepare(app: &SharedApp, tenant: &Tenant, profile: &PreparePairing) -> Result<PairingOffer, ServiceError> {
     let ttl = app.config.pairing_proof_ttl;
     let json = serde_json::to_string(profile)?;
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(&tenant.tenant_id).await?;
     let now = app.clock.now();
     let (token, proof) =
         app.tokens.issue_proof(app.random.as_ref(), now, ttl, &tenant.tenant_id, &profile.user_socket_hash)?;
@@ -61,7 +61,7 @@ pub async fn prepare(app: &SharedApp, tenant: &Tenant, profile: &PreparePairing)
 /// `PAIRING_NOT_FOUND`.
 pub async fn revoke(app: &SharedApp, tenant: &Tenant, user: &UserSocketHash) -> Result<Revoked, ServiceError> {
     let tenant_id = &tenant.tenant_id;
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(tenant_id).await?;
     let now = app.clock.now();
     let linked_id = pairing::revoke(&mut tx, tenant_id, user, now).await?.ok_or(ErrorCode::PairingNotFound)?;
     let devices_removed = device::remove_all(&mut tx, tenant_id, &linked_id, now).await?;

@@ -62,15 +62,15 @@ async fn store(
     sealed: Sealed,
 ) -> Result<bool, ServiceError> {
     let (tenant_id, instruction_id) = (&subject.tenant_id, &subject.id);
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(tenant_id).await?;
     let now = app.clock.now();
-    if let Some(earlier) = prompt::get(&mut *tx, tenant_id, instruction_id).await? {
+    if let Some(earlier) = prompt::get(&mut tx, tenant_id, instruction_id).await? {
         let same = earlier.request_sha256 == sealed.request_sha256;
         return if same { Ok(false) } else { Err(ErrorCode::IdempotencyConflict.into()) };
     }
-    let pairing = pairing::of_user(&mut *tx, tenant_id, &challenge.user_socket_hash).await?;
+    let pairing = pairing::of_user(&mut tx, tenant_id, &challenge.user_socket_hash).await?;
     let linked_id = pairing.ok_or(ErrorCode::PairingNotFound)?.relay_user_linked_id;
-    let devices = device::targets(&mut *tx, tenant_id, &linked_id, now).await?;
+    let devices = device::targets(&mut tx, tenant_id, &linked_id, now).await?;
     if devices.is_empty() {
         return Err(ErrorCode::NoDevice.into());
     }
@@ -153,10 +153,10 @@ pub async fn cancel(
     instruction_id: &InstructionId,
 ) -> Result<ChallengeStatus, ServiceError> {
     let tenant_id = &tenant.tenant_id;
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(tenant_id).await?;
     let now = app.clock.now();
     let cancelled = prompt::cancel(&mut tx, tenant_id, instruction_id, now).await?;
-    let prompt = prompt::get(&mut *tx, tenant_id, instruction_id).await?.ok_or(ErrorCode::NotFound)?;
+    let prompt = prompt::get(&mut tx, tenant_id, instruction_id).await?.ok_or(ErrorCode::NotFound)?;
     if !cancelled {
         return match prompt.status(now) {
             ChallengeStatus::Answered => Err(ErrorCode::AlreadyDecided.into()),
@@ -165,7 +165,7 @@ pub async fn cancel(
     }
     let subject =
         Subject { tenant_id: tenant_id.clone(), kind: PushKind::ChallengeCancelled, id: instruction_id.clone() };
-    let devices = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id, now).await?;
+    let devices = device::targets(&mut tx, tenant_id, &prompt.relay_user_linked_id, now).await?;
     enqueue(app, &mut tx, &subject, prompt.expires_at, &devices, now).await?;
     app.storage.commit(tx).await?;
     metrics::counter!(names::PROMPTS, "outcome" => "cancelled").increment(1);

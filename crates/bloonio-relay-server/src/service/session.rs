@@ -98,7 +98,7 @@ pub async fn authenticate(app: &SharedApp, token: &str) -> Result<Bearer, Servic
 
 async fn remove_stolen(app: &SharedApp, tenant: &Tenant, device: &Device) -> Result<(), ServiceError> {
     let linked_id = &device.pairing.relay_user_linked_id;
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(&tenant.tenant_id).await?;
     let now = app.clock.now();
     if !device::remove(&mut tx, &tenant.tenant_id, &device.device_id, now).await? {
         return Ok(());

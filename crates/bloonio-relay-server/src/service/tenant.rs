@@ -192,7 +192,7 @@ impl Registry<'_> {
     /// # Errors
     /// `VALIDATION_FAILED` with all broken rules, `NOT_FOUND`; [`ServiceError::Storage`].
     pub async fn update(&self, id: &TenantId, body: &Value) -> Result<TenantView, ServiceError> {
-        let mut tx = self.storage.begin().await?;
+        let mut tx = self.storage.begin(id).await?;
         let mut tenant = rows::for_update(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
         let mut reader = Reader::object(body);
         if reader.has("tenant_name") {
@@ -227,7 +227,7 @@ impl Registry<'_> {
     /// # Errors
     /// `NOT_FOUND`; [`ServiceError::Storage`].
     pub async fn set_status(&self, id: &TenantId, status: TenantStatus) -> Result<StatusChanged, ServiceError> {
-        let mut tx = self.storage.begin().await?;
+        let mut tx = self.storage.begin(id).await?;
         if !rows::set_status(&mut tx, id, status).await? {
             return Err(ErrorCode::NotFound.into());
         }

@@ -24,7 +24,7 @@ pub async fn verify(
 ) -> Result<(), ServiceError> {
     let tenant_id = &tenant.tenant_id;
     let judged = app.totp.judge(tenant_id, linked_id, code).await?;
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(tenant_id).await?;
     let verdict = app.totp.settle(&mut tx, &judged).await?;
     app.storage.commit(tx).await?;
     record(tenant_id, linked_id, "verify-totp", verdict);

@@ -4,10 +4,9 @@ use std::ops::RangeInclusive;
 
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::{Storage, StorageError, Tx};
+use crate::storage::db::{On, Row, query};
 
 /// A notice to be stored.
 #[derive(Debug)]
@@ -46,15 +45,15 @@ pub struct StoredAlert {
 const COLUMNS: &str =
     "SELECT notification_id, request_sha256, content_sealed, created_at, expires_at, receipt FROM alerts";
 
-fn alert(row: &SqliteRow) -> Result<StoredAlert, StorageError> {
-    let time = |name| Ok::<_, StorageError>(Timestamp::from_millis(row.try_get(name)?));
+fn alert(row: &Row) -> Result<StoredAlert, StorageError> {
+    let time = |name| Ok::<_, StorageError>(Timestamp::from_millis(row.get(name)?));
     Ok(StoredAlert {
-        notification_id: row.try_get("notification_id")?,
-        request_sha256: row.try_get("request_sha256")?,
-        content_sealed: row.try_get("content_sealed")?,
+        notification_id: row.get("notification_id")?,
+        request_sha256: row.get("request_sha256")?,
+        content_sealed: row.get("content_sealed")?,
         created_at: time("created_at")?,
         expires_at: time("expires_at")?,
-        receipt: row.try_get("receipt")?,
+        receipt: row.get("receipt")?,
     })
 }
 
@@ -63,7 +62,7 @@ fn alert(row: &SqliteRow) -> Result<StoredAlert, StorageError> {
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewAlert<'_>) -> Result<bool, StorageError> {
-    let done = sqlx::query(
+    let done = query(
         "-- insert_alert
          INSERT INTO alerts (tenant_id, notification_id, relay_user_linked_id, request_sha256, content_sealed,
                              created_at, expires_at)
@@ -77,7 +76,7 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewAlert<'_>) -> Resul
     .bind(&new.content_sealed)
     .bind(new.created_at.as_millis())
     .bind(new.expires_at.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -87,13 +86,12 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewAlert<'_>) -> Resul
 /// # Errors
 /// [`StorageError`].
 pub async fn get(
-    db: impl SqliteExecutor<'_>,
+    db: impl Into<On<'_>>,
     tenant: &TenantId,
     notification: &str,
 ) -> Result<Option<StoredAlert>, StorageError> {
     let statement = format!("-- alert\n{COLUMNS} WHERE tenant_id = $1 AND notification_id = $2");
-    let row =
-        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(tenant.as_str()).bind(notification).fetch_optional(db).await?;
+    let row = query(statement).bind(tenant.as_str()).bind(notification).fetch_optional(db).await?;
     row.as_ref().map(alert).transpose()
 }
 
@@ -111,7 +109,7 @@ pub async fn current(
         "-- current_alerts\n{COLUMNS} WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND expires_at > $3
          ORDER BY created_at DESC, notification_id LIMIT 200"
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+    let rows = query(statement)
         .bind(tenant.as_str())
         .bind(linked_id.as_str())
         .bind(now.as_millis())
@@ -130,7 +128,7 @@ pub async fn set_receipt(
     notification: &str,
     receipt: &str,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "-- set_alert_receipt
          UPDATE alerts SET receipt = $3 WHERE tenant_id = $1 AND notification_id = $2 AND receipt IS NULL",
     )
@@ -152,7 +150,7 @@ pub async fn unseen(
     device: &DeviceId,
     now: Timestamp,
 ) -> Result<Vec<(String, Timestamp)>, StorageError> {
-    let rows: Vec<(String, i64)> = sqlx::query_as(
+    let rows = query(
         "-- unseen_alerts
          SELECT a.notification_id, a.expires_at FROM alerts a
          JOIN devices d ON d.tenant_id = a.tenant_id AND d.relay_user_linked_id = a.relay_user_linked_id
@@ -166,7 +164,7 @@ pub async fn unseen(
     .bind(now.as_millis())
     .fetch_all(storage.readers())
     .await?;
-    Ok(rows.into_iter().map(|(id, expires_at)| (id, Timestamp::from_millis(expires_at))).collect())
+    rows.iter().map(|row| Ok((row.at(0)?, Timestamp::from_millis(row.at(1)?)))).collect()
 }
 
 /// Records that a device has looked at the notices made in the time that was `shown`; the first look stands.
@@ -184,7 +182,7 @@ pub async fn mark_seen(
         // Most looks: nothing to write, and no turn at the writer.
         return Ok(());
     }
-    sqlx::query(
+    query(
         "-- mark_alerts_seen
          UPDATE pushes SET seen_at = $3
          WHERE tenant_id = $1 AND device_id = $2 AND kind = 'security_alert' AND seen_at IS NULL

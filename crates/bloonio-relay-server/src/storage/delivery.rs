@@ -14,6 +14,7 @@ use bloonio_wire::id::TenantId;
 use url::Url;
 
 use super::{StorageError, Tx};
+use crate::storage::db::query;
 
 /// A callback to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +101,7 @@ fn lane(tenant: &TenantId, url: &str) -> String {
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewDelivery) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "-- insert_delivery
          INSERT INTO deliveries (tenant_id, delivery_id, subject_id, flow, url, lane, payload, state, next_at,
                                  created_at, scheduled_from, give_up_at)
@@ -116,7 +117,7 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewDelivery) -> Result
     .bind(&new.payload)
     .bind(new.created_at.as_millis())
     .bind(new.give_up_at.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -137,7 +138,7 @@ pub async fn settle(
         Settlement::Due(at) => ("due", Some(at.as_millis()), None),
         Settlement::Dead => ("dead", None, Some(now.as_millis())),
     };
-    let done = sqlx::query(
+    let done = query(
         "-- settle_delivery
          UPDATE deliveries SET state = $4, next_at = coalesce($5, next_at), settled_at = $6, last_status = $7,
                                last_error = $8, lease_token = NULL
@@ -151,7 +152,7 @@ pub async fn settle(
     .bind(settled_at)
     .bind(met.status)
     .bind(met.error)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -161,7 +162,7 @@ pub async fn settle(
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn release(tx: &mut Tx, claimed: &Claimed, now: Timestamp) -> Result<bool, StorageError> {
-    let done = sqlx::query(
+    let done = query(
         "-- release_delivery
          UPDATE deliveries SET state = 'due', next_at = $4, lease_token = NULL
          WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'sending' AND lease_token = $3",
@@ -170,7 +171,7 @@ pub async fn release(tx: &mut Tx, claimed: &Claimed, now: Timestamp) -> Result<b
     .bind(&claimed.delivery_id)
     .bind(&claimed.lease_token)
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -186,15 +187,16 @@ pub async fn resume_tenant(
     now: Timestamp,
     give_up_at: Timestamp,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "-- resume_tenant_deliveries
-         UPDATE deliveries SET scheduled_from = $2, next_at = $2, give_up_at = max(give_up_at, $3)
+         UPDATE deliveries SET scheduled_from = $2, next_at = $2, 
+                               give_up_at = CASE WHEN give_up_at < $3 THEN $3 ELSE give_up_at END
          WHERE tenant_id = $1 AND state = 'due'",
     )
     .bind(tenant.as_str())
     .bind(now.as_millis())
     .bind(give_up_at.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

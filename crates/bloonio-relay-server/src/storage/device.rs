@@ -6,11 +6,10 @@ use bloonio_wire::clock::Timestamp;
 use bloonio_wire::decision::DeviceKey;
 use bloonio_wire::device::{DeviceStatus, Platform};
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::{StorageError, Tx};
 use crate::push::{PushAddress, PushTarget};
+use crate::storage::db::{On, Row, query};
 use crate::token::SESSION_TTL;
 
 /// A device to be registered.
@@ -60,7 +59,7 @@ fn address_parts(address: Option<&PushAddress>) -> (Option<&'static str>, Option
 pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewDevice, now: Timestamp) -> Result<(), StorageError> {
     let (kind, address, state) = address_parts(new.address.as_ref());
     let key = new.device_public_key.as_ref().map(serde_json::to_string).transpose();
-    sqlx::query(
+    query(
         "-- insert_device
          INSERT INTO devices (tenant_id, device_id, relay_user_linked_id, platform, status, device_name, app_version,
                               device_public_key, address_kind, address, address_state, address_changed_at, generation,
@@ -79,7 +78,7 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewDevice, now: Timest
     .bind(address)
     .bind(state)
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -94,7 +93,7 @@ pub async fn count(
     linked_id: &RelayUserLinkedId,
     now: Timestamp,
 ) -> Result<DeviceCount, StorageError> {
-    let (registered, active, live) = sqlx::query_as(
+    let row = query(
         "-- count_devices
          SELECT count(*), count(*) FILTER (WHERE status = 'active'),
                 count(*) FILTER (WHERE status = 'active' AND address_state <> 'dead')
@@ -104,14 +103,14 @@ pub async fn count(
     .bind(tenant.as_str())
     .bind(linked_id.as_str())
     .bind(now.minus(SESSION_TTL).as_millis())
-    .fetch_one(&mut **tx)
+    .fetch_one(&mut *tx)
     .await?;
-    Ok(DeviceCount { registered, active, live })
+    Ok(DeviceCount { registered: row.at(0)?, active: row.at(1)?, live: row.at(2)? })
 }
 
-fn target(row: &SqliteRow) -> Result<PushTarget, StorageError> {
+fn target(row: &Row) -> Result<PushTarget, StorageError> {
     let corrupt = || StorageError::Corrupt("device");
-    let text = |name| Ok::<String, StorageError>(row.try_get(name)?);
+    let text = |name| Ok::<String, StorageError>(row.get(name)?);
     Ok(PushTarget {
         device_id: text("device_id")?.parse().map_err(|_| corrupt())?,
         platform: text("platform")?.parse().map_err(|_| corrupt())?,
@@ -124,12 +123,12 @@ fn target(row: &SqliteRow) -> Result<PushTarget, StorageError> {
 /// # Errors
 /// [`StorageError`].
 pub async fn targets(
-    db: impl SqliteExecutor<'_>,
+    db: impl Into<On<'_>>,
     tenant: &TenantId,
     linked_id: &RelayUserLinkedId,
     now: Timestamp,
 ) -> Result<Vec<PushTarget>, StorageError> {
-    let rows = sqlx::query(
+    let rows = query(
         "-- push_targets
          SELECT device_id, platform, relay_user_linked_id FROM devices
          WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND status = 'active'
@@ -149,7 +148,7 @@ pub async fn targets(
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn remove(tx: &mut Tx, tenant: &TenantId, device: &DeviceId, now: Timestamp) -> Result<bool, StorageError> {
-    let done = sqlx::query(
+    let done = query(
         "-- remove_device
          UPDATE devices SET status = 'removed', removed_at = $3, address_kind = NULL, address = NULL,
                             address_state = 'none', address_changed_at = $3
@@ -158,7 +157,7 @@ pub async fn remove(tx: &mut Tx, tenant: &TenantId, device: &DeviceId, now: Time
     .bind(tenant.as_str())
     .bind(device.as_str())
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -173,7 +172,7 @@ pub async fn remove_all(
     linked_id: &RelayUserLinkedId,
     now: Timestamp,
 ) -> Result<u64, StorageError> {
-    let done = sqlx::query(
+    let done = query(
         "-- remove_devices_of_pairing
          UPDATE devices SET status = 'removed', removed_at = $3, address_kind = NULL, address = NULL,
                             address_state = 'none', address_changed_at = $3
@@ -182,7 +181,7 @@ pub async fn remove_all(
     .bind(tenant.as_str())
     .bind(linked_id.as_str())
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected())
 }
@@ -197,7 +196,7 @@ pub async fn confirm(
     linked_id: &RelayUserLinkedId,
     device: &DeviceId,
 ) -> Result<bool, StorageError> {
-    let done = sqlx::query(
+    let done = query(
         "-- confirm_device
          UPDATE devices SET status = 'active'
          WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND device_id = $3 AND status = 'awaiting_confirmation'",
@@ -205,7 +204,7 @@ pub async fn confirm(
     .bind(tenant.as_str())
     .bind(linked_id.as_str())
     .bind(device.as_str())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -220,14 +219,14 @@ pub async fn status(
     linked_id: &RelayUserLinkedId,
     device: &DeviceId,
 ) -> Result<Option<DeviceStatus>, StorageError> {
-    let status: Option<String> = sqlx::query_scalar(
+    let status: Option<String> = query(
         "-- device_status
          SELECT status FROM devices WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND device_id = $3",
     )
     .bind(tenant.as_str())
     .bind(linked_id.as_str())
     .bind(device.as_str())
-    .fetch_optional(&mut **tx)
+    .fetch_value(&mut *tx)
     .await?;
     status.map(|status| status.parse().map_err(|_| StorageError::Corrupt("device"))).transpose()
 }

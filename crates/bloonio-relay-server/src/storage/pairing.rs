@@ -3,10 +3,9 @@
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::device::PreparePairing;
 use bloonio_wire::id::{RelayUserLinkedId, TenantId, UserSocketHash};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::{Storage, StorageError, Tx};
+use crate::storage::db::{On, Row, query};
 use crate::token::Proof;
 
 /// A pairing that was not revoked.
@@ -35,15 +34,15 @@ pub enum ProofUse {
     Void,
 }
 
-pub(super) fn pairing(row: &SqliteRow) -> Result<Pairing, StorageError> {
+pub(super) fn pairing(row: &Row) -> Result<Pairing, StorageError> {
     let corrupt = || StorageError::Corrupt("pairing");
-    let text = |name| Ok::<String, StorageError>(row.try_get(name)?);
+    let text = |name| Ok::<String, StorageError>(row.get(name)?);
     Ok(Pairing {
         relay_user_linked_id: text("relay_user_linked_id")?.parse().map_err(|_| corrupt())?,
         user_socket_hash: text("user_socket_hash")?.parse().map_err(|_| corrupt())?,
         backend_user_id: text("backend_user_id")?,
         display_name: text("display_name")?,
-        display_logo_url: row.try_get("display_logo_url")?,
+        display_logo_url: row.get("display_logo_url")?,
     })
 }
 
@@ -59,7 +58,7 @@ pub async fn insert_proof(
     now: Timestamp,
 ) -> Result<(), StorageError> {
     void_proofs(tx, tenant, &proof.user_socket_hash, now).await?;
-    sqlx::query(
+    query(
         "-- insert_proof
          INSERT INTO pairing_proofs (tenant_id, jti, user_socket_hash, profile, expires_at) VALUES ($1, $2, $3, $4, $5)",
     )
@@ -68,7 +67,7 @@ pub async fn insert_proof(
     .bind(proof.user_socket_hash.as_str())
     .bind(profile)
     .bind(proof.expires_at.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -83,7 +82,7 @@ pub async fn void_proofs(
     user: &UserSocketHash,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "-- void_proofs
          UPDATE pairing_proofs SET voided_at = $3
          WHERE tenant_id = $1 AND user_socket_hash = $2 AND consumed_at IS NULL AND voided_at IS NULL",
@@ -91,7 +90,7 @@ pub async fn void_proofs(
     .bind(tenant.as_str())
     .bind(user.as_str())
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -106,7 +105,7 @@ pub async fn take_proof(
     proof: &Proof,
     now: Timestamp,
 ) -> Result<ProofUse, StorageError> {
-    let taken: Option<String> = sqlx::query_scalar(
+    let taken: Option<String> = query(
         "-- take_proof
          UPDATE pairing_proofs SET consumed_at = $4
          WHERE tenant_id = $1 AND jti = $2 AND user_socket_hash = $3 AND consumed_at IS NULL AND voided_at IS NULL
@@ -117,19 +116,19 @@ pub async fn take_proof(
     .bind(&proof.jti)
     .bind(proof.user_socket_hash.as_str())
     .bind(now.as_millis())
-    .fetch_optional(&mut **tx)
+    .fetch_value(&mut *tx)
     .await?;
     if let Some(profile) = taken {
         let profile = serde_json::from_str(&profile).map_err(|_| StorageError::Corrupt("pairing profile"))?;
         return Ok(ProofUse::Taken(Box::new(profile)));
     }
-    let used: Option<bool> = sqlx::query_scalar(
+    let used: Option<bool> = query(
         "-- proof_was_used
          SELECT consumed_at IS NOT NULL FROM pairing_proofs WHERE tenant_id = $1 AND jti = $2",
     )
     .bind(tenant.as_str())
     .bind(&proof.jti)
-    .fetch_optional(&mut **tx)
+    .fetch_value(&mut *tx)
     .await?;
     Ok(if used == Some(true) { ProofUse::Used } else { ProofUse::Void })
 }
@@ -139,11 +138,11 @@ pub async fn take_proof(
 /// # Errors
 /// [`StorageError`].
 pub async fn of_user(
-    db: impl SqliteExecutor<'_>,
+    db: impl Into<On<'_>>,
     tenant: &TenantId,
     user: &UserSocketHash,
 ) -> Result<Option<Pairing>, StorageError> {
-    let row = sqlx::query(
+    let row = query(
         "-- pairing_of_user
          SELECT relay_user_linked_id, user_socket_hash, backend_user_id, display_name, display_logo_url
          FROM pairings WHERE tenant_id = $1 AND user_socket_hash = $2 AND revoked_at IS NULL",
@@ -166,7 +165,7 @@ pub async fn insert(
     profile: &PreparePairing,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "-- insert_pairing
          INSERT INTO pairings (tenant_id, relay_user_linked_id, user_socket_hash, backend_user_id, display_name,
                                user_email, user_phone, first_name, last_name, display_logo_url, created_at)
@@ -183,7 +182,7 @@ pub async fn insert(
     .bind(&profile.last_name)
     .bind(&profile.display_logo_url)
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -198,7 +197,7 @@ pub async fn update_profile(
     linked_id: &RelayUserLinkedId,
     profile: &PreparePairing,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "-- update_profile
          UPDATE pairings SET backend_user_id = $3, display_name = $4, user_email = $5, user_phone = $6,
                              first_name = $7, last_name = $8, display_logo_url = $9
@@ -213,7 +212,7 @@ pub async fn update_profile(
     .bind(&profile.first_name)
     .bind(&profile.last_name)
     .bind(&profile.display_logo_url)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -228,7 +227,7 @@ pub async fn revoke(
     user: &UserSocketHash,
     now: Timestamp,
 ) -> Result<Option<RelayUserLinkedId>, StorageError> {
-    let revoked: Option<String> = sqlx::query_scalar(
+    let revoked: Option<String> = query(
         "-- revoke_pairing
          UPDATE pairings SET revoked_at = $3
          WHERE tenant_id = $1 AND user_socket_hash = $2 AND revoked_at IS NULL
@@ -237,7 +236,7 @@ pub async fn revoke(
     .bind(tenant.as_str())
     .bind(user.as_str())
     .bind(now.as_millis())
-    .fetch_optional(&mut **tx)
+    .fetch_value(&mut *tx)
     .await?;
     revoked.map(|id| id.parse().map_err(|_| StorageError::Corrupt("pairing"))).transpose()
 }
@@ -248,7 +247,7 @@ pub async fn revoke(
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn forget_proofs(storage: &Storage, now: Timestamp) -> Result<u64, StorageError> {
-    let done = sqlx::query("-- forget_proofs\nDELETE FROM pairing_proofs WHERE expires_at <= $1")
+    let done = query("-- forget_proofs\nDELETE FROM pairing_proofs WHERE expires_at <= $1")
         .bind(now.as_millis())
         .execute(storage.writer())
         .await?;

@@ -4,10 +4,9 @@
 use bloonio_wire::challenge::ChallengeStatus;
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::{DeviceId, InstructionId, RelayUserLinkedId, TenantId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::{Storage, StorageError, Tx};
+use crate::storage::db::{On, Row, query};
 
 /// A prompt to be stored.
 #[derive(Debug)]
@@ -76,19 +75,19 @@ pub struct NewDecision<'a> {
 const COLUMNS: &str = "SELECT instruction_id, relay_user_linked_id, request_sha256, content_sealed, status, created_at,
         expires_at, event, receipt FROM prompts";
 
-fn prompt(row: &SqliteRow) -> Result<Prompt, StorageError> {
+fn prompt(row: &Row) -> Result<Prompt, StorageError> {
     let corrupt = || StorageError::Corrupt("prompt");
-    let text = |name| Ok::<String, StorageError>(row.try_get(name)?);
-    let time = |name| Ok::<_, StorageError>(Timestamp::from_millis(row.try_get(name)?));
+    let text = |name| Ok::<String, StorageError>(row.get(name)?);
+    let time = |name| Ok::<_, StorageError>(Timestamp::from_millis(row.get(name)?));
     Ok(Prompt {
         instruction_id: text("instruction_id")?.parse().map_err(|_| corrupt())?,
         relay_user_linked_id: text("relay_user_linked_id")?.parse().map_err(|_| corrupt())?,
-        request_sha256: row.try_get("request_sha256")?,
-        content_sealed: row.try_get("content_sealed")?,
+        request_sha256: row.get("request_sha256")?,
+        content_sealed: row.get("content_sealed")?,
         created_at: time("created_at")?,
         expires_at: time("expires_at")?,
-        event: row.try_get("event")?,
-        receipt: row.try_get("receipt")?,
+        event: row.get("event")?,
+        receipt: row.get("receipt")?,
         stored: text("status")?.parse().map_err(|_| corrupt())?,
     })
 }
@@ -98,7 +97,7 @@ fn prompt(row: &SqliteRow) -> Result<Prompt, StorageError> {
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewPrompt<'_>) -> Result<bool, StorageError> {
-    let done = sqlx::query(
+    let done = query(
         "-- insert_prompt
          INSERT INTO prompts (tenant_id, instruction_id, relay_user_linked_id, request_sha256, content_sealed, status,
                               created_at, expires_at)
@@ -112,7 +111,7 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewPrompt<'_>) -> Resu
     .bind(&new.content_sealed)
     .bind(new.created_at.as_millis())
     .bind(new.expires_at.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -122,16 +121,12 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewPrompt<'_>) -> Resu
 /// # Errors
 /// [`StorageError`].
 pub async fn get(
-    db: impl SqliteExecutor<'_>,
+    db: impl Into<On<'_>>,
     tenant: &TenantId,
     instruction: &InstructionId,
 ) -> Result<Option<Prompt>, StorageError> {
     let statement = format!("-- prompt\n{COLUMNS} WHERE tenant_id = $1 AND instruction_id = $2");
-    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(tenant.as_str())
-        .bind(instruction.as_str())
-        .fetch_optional(db)
-        .await?;
+    let row = query(statement).bind(tenant.as_str()).bind(instruction.as_str()).fetch_optional(db).await?;
     row.as_ref().map(prompt).transpose()
 }
 
@@ -150,7 +145,7 @@ pub async fn open(
          WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND status = 'pending' AND expires_at > $3
          ORDER BY created_at DESC, instruction_id"
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+    let rows = query(statement)
         .bind(tenant.as_str())
         .bind(linked_id.as_str())
         .bind(now.as_millis())
@@ -170,7 +165,7 @@ pub async fn nth_unanswered(
     since: Timestamp,
     nth: u32,
 ) -> Result<Option<Timestamp>, StorageError> {
-    let at: Option<i64> = sqlx::query_scalar(
+    let at: Option<i64> = query(
         "-- nth_unanswered_prompt
          SELECT created_at FROM prompts
          WHERE tenant_id = $1 AND relay_user_linked_id = $2 AND created_at > $3 AND status <> 'answered'
@@ -180,7 +175,7 @@ pub async fn nth_unanswered(
     .bind(linked_id.as_str())
     .bind(since.as_millis())
     .bind(nth.saturating_sub(1))
-    .fetch_optional(&mut **tx)
+    .fetch_value(&mut *tx)
     .await?;
     Ok(at.map(Timestamp::from_millis))
 }
@@ -195,7 +190,7 @@ pub async fn set_receipt(
     instruction: &str,
     receipt: &str,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "-- set_prompt_receipt
          UPDATE prompts SET receipt = $3 WHERE tenant_id = $1 AND instruction_id = $2 AND receipt IS NULL",
     )
@@ -217,7 +212,7 @@ pub async fn cancel(
     instruction: &InstructionId,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let done = sqlx::query(
+    let done = query(
         "-- cancel_prompt
          UPDATE prompts SET status = 'cancelled'
          WHERE tenant_id = $1 AND instruction_id = $2 AND status = 'pending' AND expires_at > $3",
@@ -225,7 +220,7 @@ pub async fn cancel(
     .bind(tenant.as_str())
     .bind(instruction.as_str())
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -241,7 +236,7 @@ pub async fn count_wrong_code(
     instruction: &InstructionId,
     now: Timestamp,
 ) -> Result<Option<i64>, StorageError> {
-    let count = sqlx::query_scalar(
+    let count = query(
         "-- count_wrong_code
          UPDATE prompts SET wrong_codes = wrong_codes + 1
          WHERE tenant_id = $1 AND instruction_id = $2 AND status = 'pending' AND expires_at > $3
@@ -250,7 +245,7 @@ pub async fn count_wrong_code(
     .bind(tenant.as_str())
     .bind(instruction.as_str())
     .bind(now.as_millis())
-    .fetch_optional(&mut **tx)
+    .fetch_value(&mut *tx)
     .await?;
     Ok(count)
 }
@@ -261,7 +256,7 @@ pub async fn count_wrong_code(
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn decide(tx: &mut Tx, tenant: &TenantId, new: &NewDecision<'_>) -> Result<bool, StorageError> {
-    let done = sqlx::query(
+    let done = query(
         "-- decide_prompt
          UPDATE prompts SET status = 'answered', decided_at = $6, event = $5
          WHERE tenant_id = $1 AND instruction_id = $2 AND relay_user_linked_id = $3
@@ -278,7 +273,7 @@ pub async fn decide(tx: &mut Tx, tenant: &TenantId, new: &NewDecision<'_>) -> Re
     .bind(new.device_id.as_str())
     .bind(new.event)
     .bind(new.decided_at.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }

@@ -9,14 +9,13 @@ pub mod status;
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::device::Platform;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use tracing::error;
 
 use self::status::PushState;
 use super::delivery::Lease;
 use super::{Storage, StorageError, Tx};
 use crate::push::{PushAddress, PushKind, PushTarget};
+use crate::storage::db::{Row, query, query_for};
 
 /// What shall be pushed.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +92,7 @@ pub async fn enqueue(
 ) -> Result<(), StorageError> {
     for device in devices {
         let stream = device.platform == Platform::Stream;
-        sqlx::query(
+        query(
             "-- enqueue_push
              INSERT INTO pushes (tenant_id, subject_id, kind, device_id, platform, state, attempts, next_at, lease_until,
                                  lease_token, expires_at, sent_at)
@@ -111,23 +110,22 @@ pub async fn enqueue(
         .bind((!stream).then_some(&lease.token))
         .bind(new.expires_at.as_millis())
         .bind(stream.then_some(now.as_millis()))
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
     }
     Ok(())
 }
 
-const JOBS: &str =
-    "SELECT p.rowid AS push_row, p.tenant_id, p.subject_id, p.kind, p.device_id, p.platform, p.state, p.attempts,
+const JOBS: &str = "SELECT p.tenant_id, p.subject_id, p.kind, p.device_id, p.platform, p.state, p.attempts,
         p.expires_at, p.lease_token, p.fcm_message_id, d.relay_user_linked_id,
         CASE WHEN d.address_state = 'live' AND d.status = 'active' THEN d.address_kind END AS address_kind,
         CASE WHEN d.address_state = 'live' AND d.status = 'active' THEN d.address END AS address
     FROM pushes p JOIN devices d ON d.tenant_id = p.tenant_id AND d.device_id = p.device_id";
 
-fn job(row: &SqliteRow) -> Result<PushJob, StorageError> {
+fn job(row: &Row) -> Result<PushJob, StorageError> {
     let corrupt = || StorageError::Corrupt("push");
-    let text = |name| Ok::<String, StorageError>(row.try_get(name)?);
-    let address = match (row.try_get::<Option<String>, _>("address_kind")?, row.try_get("address")?) {
+    let text = |name| Ok::<String, StorageError>(row.get(name)?);
+    let address = match (row.get::<Option<String>>("address_kind")?, row.get("address")?) {
         (Some(kind), Some(value)) => Some(PushAddress::of_kind(&kind, value).ok_or_else(corrupt)?),
         _ => None,
     };
@@ -139,11 +137,11 @@ fn job(row: &SqliteRow) -> Result<PushJob, StorageError> {
         relay_user_linked_id: RelayUserLinkedId::parse(text("relay_user_linked_id")?).map_err(|_| corrupt())?,
         platform: text("platform")?.parse().map_err(|_| corrupt())?,
         address,
-        expires_at: Timestamp::from_millis(row.try_get("expires_at")?),
-        attempts: row.try_get("attempts")?,
+        expires_at: Timestamp::from_millis(row.get("expires_at")?),
+        attempts: row.get("attempts")?,
         state: PushState::from_name(&text("state")?).ok_or_else(corrupt)?,
-        lease_token: row.try_get("lease_token")?,
-        message_id: row.try_get("fcm_message_id")?,
+        lease_token: row.get("lease_token")?,
+        message_id: row.get("fcm_message_id")?,
     })
 }
 
@@ -160,13 +158,27 @@ pub async fn jobs(
     let statement = format!(
         "-- push_jobs\n{JOBS} WHERE p.tenant_id = $1 AND p.subject_id = $2 AND p.kind = $3 ORDER BY p.device_id"
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+    let rows = query(statement)
         .bind(tenant.as_str())
         .bind(subject_id)
         .bind(kind.as_str())
         .fetch_all(storage.readers())
         .await?;
     rows.iter().map(job).collect()
+}
+
+/// The claim, up to the end of the selection of its rows.
+macro_rules! claim {
+    () => {
+        "-- claim_pushes
+         UPDATE pushes SET state = 'sending', attempts = attempts + 1, lease_until = $2, lease_token = $3
+         WHERE (tenant_id, subject_id, kind, device_id) IN (
+             SELECT p.tenant_id, p.subject_id, p.kind, p.device_id FROM pushes p
+             JOIN tenants t ON t.tenant_id = p.tenant_id AND t.status = 'active'
+             WHERE p.state IN ('due', 'sending')
+               AND ((p.state = 'due' AND p.next_at <= $1) OR (p.state = 'sending' AND p.lease_until <= $1))
+             ORDER BY p.next_at LIMIT $4"
+    };
 }
 
 /// Claims what is due for another attempt, and what a lapsed lease has left behind; of active tenants, and never after a
@@ -176,8 +188,8 @@ pub async fn jobs(
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32) -> Result<Vec<PushJob>, StorageError> {
-    let mut tx = storage.begin().await?;
-    sqlx::query(
+    let mut tx = storage.begin_shared().await?;
+    query(
         "-- expire_pushes
          UPDATE pushes SET state = 'expired', lease_until = NULL, lease_token = NULL
          WHERE state IN ('due', 'sending') AND (state = 'due' OR lease_until <= $1)
@@ -187,27 +199,17 @@ pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32)
            )))",
     )
     .bind(now.as_millis())
-    .execute(&mut *tx)
+    .execute(&mut tx)
     .await?;
-    sqlx::query(
-        "-- claim_pushes
-         UPDATE pushes SET state = 'sending', attempts = attempts + 1, lease_until = $2, lease_token = $3
-         WHERE (tenant_id, subject_id, kind, device_id) IN (
-             SELECT p.tenant_id, p.subject_id, p.kind, p.device_id FROM pushes p
-             JOIN tenants t ON t.tenant_id = p.tenant_id AND t.status = 'active'
-             WHERE p.state IN ('due', 'sending')
-               AND ((p.state = 'due' AND p.next_at <= $1) OR (p.state = 'sending' AND p.lease_until <= $1))
-             ORDER BY p.next_at LIMIT $4
-         )",
-    )
-    .bind(now.as_millis())
-    .bind(lease.until.as_millis())
-    .bind(&lease.token)
-    .bind(limit)
-    .execute(&mut *tx)
-    .await?;
+    query_for(concat!(claim!(), ")"), concat!(claim!(), " FOR UPDATE OF p SKIP LOCKED)"))
+        .bind(now.as_millis())
+        .bind(lease.until.as_millis())
+        .bind(&lease.token)
+        .bind(limit)
+        .execute(&mut tx)
+        .await?;
     let statement = format!("-- claimed_pushes\n{JOBS} WHERE p.state IN ('due', 'sending') AND p.lease_token = $1");
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(&lease.token).fetch_all(&mut *tx).await?;
+    let rows = query(statement).bind(&lease.token).fetch_all(&mut tx).await?;
     let mut readable = Vec::with_capacity(rows.len());
     for row in &rows {
         match job(row) {
@@ -220,16 +222,19 @@ pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32)
     Ok(readable)
 }
 
-async fn give_up(tx: &mut Tx, row: &SqliteRow) -> Result<(), StorageError> {
-    let push_row: i64 = row.try_get("push_row")?;
-    error!(push.row = push_row, "a push in the queue cannot be read; it is given up");
-    sqlx::query(
+async fn give_up(tx: &mut Tx, row: &Row) -> Result<(), StorageError> {
+    let key = |name| row.get::<String>(name);
+    error!(tenant.id = key("tenant_id")?, "a push in the queue cannot be read; it is given up");
+    query(
         "-- give_up_unreadable_push
          UPDATE pushes SET state = 'failed', error = 'unreadable', lease_until = NULL, lease_token = NULL
-         WHERE rowid = $1",
+         WHERE tenant_id = $1 AND subject_id = $2 AND kind = $3 AND device_id = $4",
     )
-    .bind(push_row)
-    .execute(&mut **tx)
+    .bind(key("tenant_id")?)
+    .bind(key("subject_id")?)
+    .bind(key("kind")?)
+    .bind(key("device_id")?)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -250,7 +255,7 @@ pub async fn settle(
         Settlement::Due(at) => ("due", Some(at.as_millis()), None),
         Settlement::Failed => ("failed", None, None),
     };
-    let done = sqlx::query(
+    let done = query(
         "-- settle_push
          UPDATE pushes SET state = $6, next_at = coalesce($7, next_at), fcm_message_id = $8, error = $9,
                            sent_at = CASE WHEN $6 = 'delivered' THEN $10 END, lease_until = NULL, lease_token = NULL
@@ -267,7 +272,7 @@ pub async fn settle(
     .bind(message_id)
     .bind(error)
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -289,7 +294,7 @@ pub async fn retire_address(
         Retirement::Dead => "dead",
         Retirement::Quarantined => "quarantined",
     };
-    let done = sqlx::query(
+    let done = query(
         "-- retire_address
          UPDATE devices SET address_state = $4, address_reason = $5, address_changed_at = $6
          WHERE tenant_id = $1 AND device_id = $2 AND address = $3 AND address_state = 'live'",
@@ -300,18 +305,22 @@ pub async fn retire_address(
     .bind(state)
     .bind(to.1)
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Prepares the queue when the process starts: a row whose lease ends before `leased_until` was claimed by a process that
 /// is no more, so it is due at once. Rows born since the start have later leases and are left to their first attempt.
+/// Beside other processes nothing is prepared: their leases are alive, and those of the dead lapse.
 ///
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn resume(storage: &Storage, now: Timestamp, leased_until: Timestamp) -> Result<u64, StorageError> {
-    let found = sqlx::query(
+    if storage.is_shared() {
+        return Ok(0);
+    }
+    let found = query(
         "-- reclaim_pushes
          UPDATE pushes SET state = 'due', next_at = $1, lease_until = NULL, lease_token = NULL
          WHERE state IN ('due', 'sending') AND state = 'sending' AND lease_until < $2",
@@ -328,15 +337,15 @@ pub async fn resume(storage: &Storage, now: Timestamp, leased_until: Timestamp) 
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn outlook(storage: &Storage, now: Timestamp) -> Result<(i64, Option<Timestamp>), StorageError> {
-    let (ready, next_at): (i64, Option<i64>) = sqlx::query_as(
+    let row = query(
         "-- push_outlook
-         SELECT count(CASE WHEN at <= $1 THEN 1 END), min(CASE WHEN at > $1 THEN at END) FROM (
+         SELECT count(CASE WHEN q.at <= $1 THEN 1 END), min(CASE WHEN q.at > $1 THEN q.at END) FROM (
              SELECT CASE state WHEN 'due' THEN next_at ELSE lease_until END AS at
              FROM pushes WHERE state IN ('due', 'sending')
-         )",
+         ) AS q",
     )
     .bind(now.as_millis())
     .fetch_one(storage.readers())
     .await?;
-    Ok((ready, next_at.map(Timestamp::from_millis)))
+    Ok((row.at(0)?, row.at::<Option<i64>>(1)?.map(Timestamp::from_millis)))
 }

@@ -6,6 +6,7 @@ use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
 
 use super::{Storage, StorageError, Tx};
+use crate::storage::db::query;
 
 /// How long a signature is remembered. The window is 30 s either way, so a signed request is good for 60 s at most.
 pub const REMEMBERED: Duration = Duration::from_secs(90);
@@ -20,7 +21,7 @@ const CLAIM: &str = "-- claim_replay
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn claim(storage: &Storage, tenant: &TenantId, key: &[u8], now: Timestamp) -> Result<bool, StorageError> {
-    let done = sqlx::query(CLAIM)
+    let done = query(CLAIM)
         .bind(tenant.as_str())
         .bind(key)
         .bind(now.plus(REMEMBERED).as_millis())
@@ -36,12 +37,12 @@ pub async fn claim(storage: &Storage, tenant: &TenantId, key: &[u8], now: Timest
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn remember(tx: &mut Tx, tenant: &TenantId, key: &[u8], now: Timestamp) -> Result<(), StorageError> {
-    sqlx::query(CLAIM)
+    query(CLAIM)
         .bind(tenant.as_str())
         .bind(key)
         .bind(now.plus(REMEMBERED).as_millis())
         .bind(now.as_millis())
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
     Ok(())
 }
@@ -51,7 +52,7 @@ pub async fn remember(tx: &mut Tx, tenant: &TenantId, key: &[u8], now: Timestamp
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn sweep(storage: &Storage, now: Timestamp) -> Result<u64, StorageError> {
-    let done = sqlx::query("-- sweep_replays\nDELETE FROM replays WHERE expires_at <= $1")
+    let done = query("-- sweep_replays\nDELETE FROM replays WHERE expires_at <= $1")
         .bind(now.as_millis())
         .execute(storage.writer())
         .await?;

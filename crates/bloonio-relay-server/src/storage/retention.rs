@@ -8,6 +8,7 @@ use std::time::Duration;
 use bloonio_wire::clock::Timestamp;
 
 use super::{Storage, StorageError};
+use crate::storage::db::query;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -33,32 +34,32 @@ const BATCHES: u32 = 20;
 const RULES: &[(&str, Duration)] = &[
     (
         "-- forget_prompts
-         DELETE FROM prompts WHERE rowid IN (SELECT rowid FROM prompts WHERE expires_at <= $1 LIMIT $2)",
+         DELETE FROM prompts WHERE (tenant_id, instruction_id) IN (SELECT tenant_id, instruction_id FROM prompts WHERE expires_at <= $1 LIMIT $2)",
         PROMPTS_KEPT,
     ),
     (
         "-- forget_alerts
-         DELETE FROM alerts WHERE rowid IN (SELECT rowid FROM alerts WHERE expires_at <= $1 LIMIT $2)",
+         DELETE FROM alerts WHERE (tenant_id, notification_id) IN (SELECT tenant_id, notification_id FROM alerts WHERE expires_at <= $1 LIMIT $2)",
         ALERTS_KEPT,
     ),
     (
         "-- forget_pushes
-         DELETE FROM pushes WHERE rowid IN (
-             SELECT rowid FROM pushes WHERE state IN ('delivered', 'failed', 'expired') AND expires_at <= $1 LIMIT $2
+         DELETE FROM pushes WHERE (tenant_id, subject_id, kind, device_id) IN (
+             SELECT tenant_id, subject_id, kind, device_id FROM pushes WHERE state IN ('delivered', 'failed', 'expired') AND expires_at <= $1 LIMIT $2
          )",
         PROMPTS_KEPT,
     ),
     (
         "-- forget_acknowledged_deliveries
-         DELETE FROM deliveries WHERE rowid IN (
-             SELECT rowid FROM deliveries WHERE state = 'acknowledged' AND settled_at <= $1 LIMIT $2
+         DELETE FROM deliveries WHERE (tenant_id, delivery_id) IN (
+             SELECT tenant_id, delivery_id FROM deliveries WHERE state = 'acknowledged' AND settled_at <= $1 LIMIT $2
          )",
         ACKNOWLEDGED_KEPT,
     ),
     (
         "-- forget_dead_deliveries
-         DELETE FROM deliveries WHERE rowid IN (
-             SELECT rowid FROM deliveries WHERE state = 'dead' AND settled_at <= $1 LIMIT $2
+         DELETE FROM deliveries WHERE (tenant_id, delivery_id) IN (
+             SELECT tenant_id, delivery_id FROM deliveries WHERE state = 'dead' AND settled_at <= $1 LIMIT $2
          )",
         DEAD_KEPT,
     ),
@@ -74,8 +75,8 @@ const RULES: &[(&str, Duration)] = &[
     ),
     (
         "-- forget_removed_devices
-         DELETE FROM devices WHERE rowid IN (
-             SELECT d.rowid FROM devices d WHERE d.status = 'removed' AND d.removed_at <= $1
+         DELETE FROM devices WHERE (tenant_id, device_id) IN (
+             SELECT d.tenant_id, d.device_id FROM devices d WHERE d.status = 'removed' AND d.removed_at <= $1
              AND NOT EXISTS (SELECT 1 FROM device_grace g WHERE g.tenant_id = d.tenant_id AND g.device_id = d.device_id)
              LIMIT $2
          )",
@@ -91,7 +92,7 @@ pub async fn sweep(storage: &Storage, now: Timestamp) -> Result<u64, StorageErro
     let mut all = 0;
     for (statement, kept) in RULES {
         for _ in 0..BATCHES {
-            let deleted = sqlx::query(*statement)
+            let deleted = query(*statement)
                 .bind(now.minus(*kept).as_millis())
                 .bind(BATCH)
                 .execute(storage.writer())

@@ -4,12 +4,11 @@ use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
 use bloonio_wire::random::Random;
 use bloonio_wire::secret::Secret;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::{Storage, StorageError, Tx};
 use crate::seal::{SealError, Sealer};
 use crate::service::tenant::{Tenant, TenantConfig, TenantStatus, TenantView};
+use crate::storage::db::{On, Row, query};
 
 /// A secret as the database holds it.
 #[derive(Debug, Clone)]
@@ -37,17 +36,17 @@ impl SealedSecret {
 
 const COLUMNS: &str = "tenant_id, tenant_name, secret_sealed, status, rate_limit_per_min, config, created_at";
 
-fn view(row: &SqliteRow) -> Result<TenantView, StorageError> {
+fn view(row: &Row) -> Result<TenantView, StorageError> {
     let corrupt = || StorageError::Corrupt("tenant");
-    let config: String = row.try_get("config")?;
+    let config: String = row.get("config")?;
     let mut config: TenantConfig = serde_json::from_str(&config).map_err(|_| corrupt())?;
-    config.rate_limit_per_min = row.try_get("rate_limit_per_min")?;
+    config.rate_limit_per_min = u32::try_from(row.get::<i64>("rate_limit_per_min")?).map_err(|_| corrupt())?;
     Ok(TenantView {
-        tenant_id: TenantId::parse(row.try_get::<String, _>("tenant_id")?).map_err(|_| corrupt())?,
-        tenant_name: row.try_get("tenant_name")?,
+        tenant_id: TenantId::parse(row.get::<String>("tenant_id")?).map_err(|_| corrupt())?,
+        tenant_name: row.get("tenant_name")?,
         rate_limit_per_min: config.rate_limit_per_min,
-        status: TenantStatus::from_name(row.try_get("status")?).ok_or_else(corrupt)?,
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        status: TenantStatus::from_name(&row.get::<String>("status")?).ok_or_else(corrupt)?,
+        created_at: Timestamp::from_millis(row.get("created_at")?),
         config,
     })
 }
@@ -60,15 +59,11 @@ fn stored(config: &TenantConfig) -> Result<String, StorageError> {
 ///
 /// # Errors
 /// [`StorageError`].
-pub async fn tenant(
-    db: impl SqliteExecutor<'_>,
-    sealer: &Sealer,
-    id: &TenantId,
-) -> Result<Option<Tenant>, StorageError> {
+pub async fn tenant(db: impl Into<On<'_>>, sealer: &Sealer, id: &TenantId) -> Result<Option<Tenant>, StorageError> {
     let sql = format!("-- tenant\nSELECT {COLUMNS} FROM tenants WHERE tenant_id = $1");
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(db).await?;
+    let row = query(sql).bind(id.as_str()).fetch_optional(db).await?;
     row.map(|row| {
-        let secret = SealedSecret(row.try_get("secret_sealed")?).open(sealer, id)?;
+        let secret = SealedSecret(row.get("secret_sealed")?).open(sealer, id)?;
         Ok(Tenant::new(view(&row)?, secret))
     })
     .transpose()
@@ -89,7 +84,7 @@ impl Storage {
     /// [`StorageError`].
     pub async fn tenant_view(&self, id: &TenantId) -> Result<Option<TenantView>, StorageError> {
         let sql = format!("-- tenant_view\nSELECT {COLUMNS} FROM tenants WHERE tenant_id = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(self.readers()).await?;
+        let row = query(sql).bind(id.as_str()).fetch_optional(self.readers()).await?;
         row.as_ref().map(view).transpose()
     }
 
@@ -99,11 +94,11 @@ impl Storage {
     /// [`StorageError`].
     pub async fn tenant_page(&self, limit: i64, offset: i64) -> Result<(Vec<TenantView>, i64), StorageError> {
         // One snapshot for both statements.
-        let mut tx = self.readers().begin().await?;
-        let total = sqlx::query_scalar("-- tenant_count\nSELECT COUNT(*) FROM tenants").fetch_one(&mut *tx).await?;
+        let mut tx = self.begin_read().await?;
+        let total = query("-- tenant_count\nSELECT COUNT(*) FROM tenants").fetch_one(&mut tx).await?.at(0)?;
         let sql =
             format!("-- tenant_page\nSELECT {COLUMNS} FROM tenants ORDER BY created_at, tenant_id LIMIT $1 OFFSET $2");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(limit).bind(offset).fetch_all(&mut *tx).await?;
+        let rows = query(sql).bind(limit).bind(offset).fetch_all(&mut tx).await?;
         let items = rows.iter().map(view).collect::<Result<_, _>>()?;
         Ok((items, total))
     }
@@ -114,9 +109,9 @@ impl Storage {
     /// [`StorageError::Database`].
     pub async fn opens_with(&self, sealer: &Sealer) -> Result<bool, StorageError> {
         let sql = "-- opens_with\nSELECT tenant_id, secret_sealed FROM tenants ORDER BY created_at LIMIT 1";
-        let Some(row) = sqlx::query(sql).fetch_optional(self.readers()).await? else { return Ok(true) };
-        let Ok(id) = TenantId::parse(row.try_get::<String, _>("tenant_id")?) else { return Ok(false) };
-        Ok(SealedSecret(row.try_get("secret_sealed")?).open(sealer, &id).is_ok())
+        let Some(row) = query(sql).fetch_optional(self.readers()).await? else { return Ok(true) };
+        let Ok(id) = TenantId::parse(row.get::<String>("tenant_id")?) else { return Ok(false) };
+        Ok(SealedSecret(row.get("secret_sealed")?).open(sealer, &id).is_ok())
     }
 }
 
@@ -128,7 +123,7 @@ pub async fn insert(storage: &Storage, tenant: &TenantView, secret: &SealedSecre
     let sql = "-- insert_tenant
         INSERT INTO tenants (tenant_id, tenant_name, secret_sealed, status, rate_limit_per_min, config, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    sqlx::query(sql)
+    query(sql)
         .bind(tenant.tenant_id.as_str())
         .bind(&tenant.tenant_name)
         .bind(&secret.0)
@@ -147,7 +142,7 @@ pub async fn insert(storage: &Storage, tenant: &TenantView, secret: &SealedSecre
 /// [`StorageError`].
 pub async fn for_update(tx: &mut Tx, id: &TenantId) -> Result<Option<TenantView>, StorageError> {
     let sql = format!("-- tenant_for_update\nSELECT {COLUMNS} FROM tenants WHERE tenant_id = $1");
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(&mut **tx).await?;
+    let row = query(sql).bind(id.as_str()).fetch_optional(&mut *tx).await?;
     row.as_ref().map(view).transpose()
 }
 
@@ -158,12 +153,12 @@ pub async fn for_update(tx: &mut Tx, id: &TenantId) -> Result<Option<TenantView>
 pub async fn update(tx: &mut Tx, tenant: &TenantView) -> Result<bool, StorageError> {
     let sql = "-- update_tenant
         UPDATE tenants SET tenant_name = $2, rate_limit_per_min = $3, config = $4 WHERE tenant_id = $1";
-    let done = sqlx::query(sql)
+    let done = query(sql)
         .bind(tenant.tenant_id.as_str())
         .bind(&tenant.tenant_name)
         .bind(tenant.config.rate_limit_per_min)
         .bind(stored(&tenant.config)?)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -179,8 +174,7 @@ pub async fn rotate(
     now: Timestamp,
 ) -> Result<bool, StorageError> {
     let sql = "-- rotate_tenant_secret\nUPDATE tenants SET secret_sealed = $2, rotated_at = $3 WHERE tenant_id = $1";
-    let done =
-        sqlx::query(sql).bind(id.as_str()).bind(&secret.0).bind(now.as_millis()).execute(storage.writer()).await?;
+    let done = query(sql).bind(id.as_str()).bind(&secret.0).bind(now.as_millis()).execute(storage.writer()).await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -190,6 +184,6 @@ pub async fn rotate(
 /// [`StorageError::Database`].
 pub async fn set_status(tx: &mut Tx, id: &TenantId, status: TenantStatus) -> Result<bool, StorageError> {
     let sql = "-- set_tenant_status\nUPDATE tenants SET status = $2 WHERE tenant_id = $1";
-    let done = sqlx::query(sql).bind(id.as_str()).bind(status.as_str()).execute(&mut **tx).await?;
+    let done = query(sql).bind(id.as_str()).bind(status.as_str()).execute(&mut *tx).await?;
     Ok(done.rows_affected() == 1)
 }

@@ -1,6 +1,9 @@
 //! What the tests of the outbox and of pushes stand on: a fresh database on disk, a clock that moves when told, and rows.
 #![allow(dead_code, reason = "every test file uses its own part of the rig")]
 
+#[path = "../support/database.rs"]
+pub mod database;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ use bloonio_wire::random::{Random, SystemRandom};
 use bloonio_wire::secret::Secret;
 use serde_json::json;
 
+use database::TestDatabase;
+
 /// Half past something; the milliseconds show whether somebody rounds.
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_123);
 
@@ -26,7 +31,7 @@ pub struct Rig {
     pub sealer: Sealer,
     pub clock: Arc<ManualClock>,
     pub random: Arc<dyn Random>,
-    folder: tempfile::TempDir,
+    database: TestDatabase,
 }
 
 /// A tenant of the rig.
@@ -38,18 +43,17 @@ pub struct TestTenant {
 
 impl Rig {
     pub async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::open_file(&folder.path().join("relay.db")).await.unwrap();
-        storage.migrate().await.unwrap();
+        let database = TestDatabase::new().await;
+        let storage = database.open().await;
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let sealer = Sealer::new(&MasterKey::draw(random.as_ref()).unwrap());
-        Self { storage, sealer, clock: Arc::new(ManualClock::new(START)), random, folder }
+        Self { storage, sealer, clock: Arc::new(ManualClock::new(START)), random, database }
     }
 
-    /// The same database file, opened by another process after this one has ended.
+    /// The same database, opened by another process after this one has ended.
     pub async fn reopened(self) -> Self {
         self.storage.close().await;
-        let storage = Storage::open_file(&self.folder.path().join("relay.db")).await.unwrap();
+        let storage = self.database.open().await;
         Self { storage, ..self }
     }
 
@@ -83,7 +87,7 @@ impl Rig {
 
     /// Likewise for several decisions of an instant; answers the last delivery's id.
     pub async fn decide_at(&self, at: Timestamp, tenant: &TenantId, subjects: &[String], url: &str) -> String {
-        let mut tx = self.storage.begin().await.unwrap();
+        let mut tx = self.storage.begin_shared().await.unwrap();
         for subject in subjects {
             let new = NewDelivery {
                 subject_id: subject.clone(),
@@ -101,7 +105,7 @@ impl Rig {
 
     /// Claims as a worker does.
     pub async fn claim_as(&self, lease: Lease, now: Timestamp, limits: ClaimLimits) -> Vec<Claimed> {
-        let mut tx = self.storage.begin().await.unwrap();
+        let mut tx = self.storage.begin_shared().await.unwrap();
         let claimed = claim::claim(&mut tx, now, &lease, limits).await.unwrap();
         tx.commit().await.unwrap();
         claimed
@@ -109,7 +113,7 @@ impl Rig {
 
     /// Settles as a worker does; `false` if the lease was lost.
     pub async fn settle(&self, claimed: &Claimed, settlement: Settlement) -> bool {
-        let mut tx = self.storage.begin().await.unwrap();
+        let mut tx = self.storage.begin_shared().await.unwrap();
         let held = delivery::settle(&mut tx, claimed, settlement, Met::default(), self.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
         held
@@ -117,7 +121,7 @@ impl Rig {
 
     /// Hands back as a worker does; `false` if the lease was lost.
     pub async fn release(&self, claimed: &Claimed) -> bool {
-        let mut tx = self.storage.begin().await.unwrap();
+        let mut tx = self.storage.begin_shared().await.unwrap();
         let held = delivery::release(&mut tx, claimed, self.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
         held

@@ -17,11 +17,13 @@ pub mod answer;
 pub mod caller;
 #[path = "../../../../tests/src/codes.rs"]
 pub mod codes;
+pub mod database;
 pub mod message;
 pub mod process;
 pub mod sender;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -37,18 +39,17 @@ use bloonio_relay_server::outbox::OutboxLimits;
 use bloonio_relay_server::push::PushSender;
 use bloonio_relay_server::push::dispatch::PushLimits;
 use bloonio_relay_server::seal::MasterKey;
-use bloonio_relay_server::storage::Storage;
 use bloonio_wire::clock::{Clock, ManualClock, Timestamp};
 use bloonio_wire::random::{Random, SystemRandom};
 use bloonio_wire::secret::Secret;
 use clap::Parser;
 use http::Request;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tower::ServiceExt;
 
 pub use answer::TestAnswer;
 pub use caller::{Signed, TestDevice, TestTenant};
+pub use database::TestDatabase;
 pub use message::Message;
 pub use sender::RecordingSender;
 
@@ -84,8 +85,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    fn new(folder: &TempDir) -> Self {
-        let folder = folder.path().to_str().expect("a path in UTF-8");
+    fn new(folder: &Path) -> Self {
+        let folder = folder.to_str().expect("a path in UTF-8");
         let flags = ["relay", "--relay-data-dir", folder, "--relay-admin-key", ADMIN_KEY];
         Self {
             config: Config::from_args(Line::parse_from(flags).relay)
@@ -108,7 +109,7 @@ pub struct TestRelay {
     /// Its clock.
     pub clock: Arc<ManualClock>,
     router: Router,
-    folder: TempDir,
+    database: TestDatabase,
     /// No two signed calls carry the same millisecond.
     signed: AtomicI64,
 }
@@ -121,11 +122,10 @@ impl TestRelay {
 
     /// A relay with other settings.
     pub async fn with(choose: impl FnOnce(&mut Setup)) -> Self {
-        let folder = TempDir::new().expect("temporary folder");
-        let mut setup = Setup::new(&folder);
+        let database = TestDatabase::new().await;
+        let mut setup = Setup::new(database.folder());
         choose(&mut setup);
-        let storage = Storage::open_file(&folder.path().join("relay.db")).await.expect("database");
-        storage.migrate().await.expect("migration");
+        let storage = database.open().await;
         let clock = Arc::new(ManualClock::new(START));
         let guard = setup.guard.unwrap_or_else(|| Guard::new(setup.config.guard.clone()));
         let app = App::new(AppParts {
@@ -144,12 +144,12 @@ impl TestRelay {
         if setup.workers {
             app.start();
         }
-        Self { router: router::router(&app), app, clock, folder, signed: AtomicI64::new(0) }
+        Self { router: router::router(&app), app, clock, database, signed: AtomicI64::new(0) }
     }
 
     /// The data folder.
-    pub fn folder(&self) -> &std::path::Path {
-        self.folder.path()
+    pub fn folder(&self) -> &Path {
+        self.database.folder()
     }
 
     /// Sends any request through the real router, as from [`CALLER`] unless the request says otherwise.

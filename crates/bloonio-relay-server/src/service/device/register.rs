@@ -70,7 +70,7 @@ pub async fn register(
     introduction: Introduction,
 ) -> Result<Registration, ServiceError> {
     let tenant_id = &tenant.tenant_id;
-    let mut tx = app.storage.begin().await?;
+    let mut tx = app.storage.begin(tenant_id).await?;
     let now = app.clock.now();
     let profile = match pairing::take_proof(&mut tx, tenant_id, proof, now).await? {
         ProofUse::Taken(profile) => profile,
@@ -170,7 +170,7 @@ async fn take_over(
     profile: PreparePairing,
     now: Timestamp,
 ) -> Result<Pairing, ServiceError> {
-    let linked_id = match pairing::of_user(&mut **tx, tenant, &profile.user_socket_hash).await? {
+    let linked_id = match pairing::of_user(&mut *tx, tenant, &profile.user_socket_hash).await? {
         Some(pairing) => {
             pairing::update_profile(tx, tenant, &pairing.relay_user_linked_id, &profile).await?;
             pairing.relay_user_linked_id

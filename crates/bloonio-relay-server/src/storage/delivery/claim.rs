@@ -2,11 +2,10 @@
 
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use tracing::error;
 
 use super::{Claimed, Lease};
+use crate::storage::db::{Row, query, query_for};
 use crate::storage::{Storage, StorageError, Tx};
 
 /// How many rows a claim may take.
@@ -20,9 +19,13 @@ pub struct ClaimLimits {
     pub retries: u32,
 }
 
+/// What a claim takes, in two common table expressions' worth of words that both engines know.
+///
 /// Every lane with something open is visited once, from one index entry to the first one of the next lane; of each, no
 /// more than its first few rows are looked at. So a claim's cost does not grow with what waits.
-const CLAIM: &str = "-- claim_deliveries
+macro_rules! queue {
+    () => {
+        "-- claim_deliveries
     WITH RECURSIVE lanes (lane) AS (
         SELECT min(lane) FROM deliveries WHERE state IN ('due', 'sending')
         UNION ALL
@@ -37,25 +40,49 @@ const CLAIM: &str = "-- claim_deliveries
         WHERE d.delivery_id IN (
             SELECT * FROM (
                 SELECT f.delivery_id FROM deliveries f
-                WHERE f.state IN ('due', 'sending') AND f.lane = lanes.lane AND (f.attempts > 0) = 0 AND f.next_at <= $1
+                WHERE f.state IN ('due', 'sending') AND f.lane = lanes.lane AND (f.attempts > 0) = FALSE
+                  AND f.next_at <= $1
                 ORDER BY f.next_at LIMIT $4
-            )
+            ) AS firsts
             UNION ALL
             SELECT * FROM (
                 SELECT r.delivery_id FROM deliveries r
-                WHERE r.state IN ('due', 'sending') AND r.lane = lanes.lane AND (r.attempts > 0) = 1 AND r.next_at <= $1
+                WHERE r.state IN ('due', 'sending') AND r.lane = lanes.lane AND (r.attempts > 0) = TRUE
+                  AND r.next_at <= $1
                 ORDER BY r.next_at LIMIT $4
-            )
+            ) AS retries
         ) AND EXISTS (SELECT 1 FROM tenants t WHERE t.tenant_id = d.tenant_id AND t.status = 'active')
     ), queue AS (
-        SELECT *, row_number() OVER (PARTITION BY retry ORDER BY place, next_at, delivery_id) AS turn
+        SELECT delivery_id, retry, row_number() OVER (PARTITION BY retry ORDER BY place, next_at, delivery_id) AS turn
         FROM ready WHERE place <= $4
-    )
+    ), next AS (
+        SELECT delivery_id FROM queue WHERE retry = FALSE OR turn <= $6 ORDER BY turn, retry LIMIT $5
+    )"
+    };
+}
+
+macro_rules! take {
+    () => {
+        "
     UPDATE deliveries SET state = 'sending', attempts = attempts + 1, next_at = $2, lease_token = $3
-    WHERE delivery_id IN (
-        SELECT delivery_id FROM queue WHERE retry = 0 OR turn <= $6 ORDER BY turn, retry LIMIT $5
-    )
-    RETURNING tenant_id, delivery_id, url, payload, attempts, scheduled_from, give_up_at, lease_token";
+    WHERE delivery_id IN (SELECT delivery_id FROM taken)
+    RETURNING tenant_id, delivery_id, url, payload, attempts, scheduled_from, give_up_at, lease_token"
+    };
+}
+
+const CLAIM_SQLITE: &str = concat!(queue!(), ", taken AS (SELECT delivery_id FROM next)", take!());
+
+/// Other processes may claim at the same time: a row that one of them has in hand is passed over, and one that it has
+/// claimed meanwhile is no longer due.
+const CLAIM_POSTGRES: &str = concat!(
+    queue!(),
+    ", taken AS (
+        SELECT d.delivery_id FROM deliveries d JOIN next USING (delivery_id)
+        WHERE d.state IN ('due', 'sending') AND d.next_at <= $1
+        FOR UPDATE OF d SKIP LOCKED
+    )",
+    take!()
+);
 
 /// Claims what is due, and what a lapsed lease has left behind, of active tenants: a suspended tenant's callbacks are
 /// held (PROTOCOL 3). Lanes take turns: the first row of every lane comes before the second of any, so that a thousand
@@ -71,14 +98,14 @@ pub async fn claim(
     lease: &Lease,
     limits: ClaimLimits,
 ) -> Result<Vec<Claimed>, StorageError> {
-    let rows = sqlx::query(CLAIM)
+    let rows = query_for(CLAIM_SQLITE, CLAIM_POSTGRES)
         .bind(now.as_millis())
         .bind(lease.until.as_millis())
         .bind(&lease.token)
         .bind(limits.per_lane)
         .bind(limits.total)
         .bind(limits.retries)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut *tx)
         .await?;
     let mut readable = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -91,62 +118,70 @@ pub async fn claim(
     Ok(readable)
 }
 
-async fn give_up(tx: &mut Tx, row: &SqliteRow, now: Timestamp) -> Result<(), StorageError> {
-    let delivery_id: String = row.try_get("delivery_id")?;
+async fn give_up(tx: &mut Tx, row: &Row, now: Timestamp) -> Result<(), StorageError> {
+    let delivery_id: String = row.get("delivery_id")?;
     error!(delivery.id = delivery_id, "a callback in the outbox cannot be read; it is given up");
-    sqlx::query(
+    query(
         "-- give_up_unreadable_delivery
          UPDATE deliveries SET state = 'dead', settled_at = $2, last_error = 'unreadable', lease_token = NULL
          WHERE delivery_id = $1",
     )
     .bind(delivery_id)
     .bind(now.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
 
-fn claimed(row: &SqliteRow) -> Result<Claimed, StorageError> {
-    let tenant_id: String = row.try_get("tenant_id")?;
+fn claimed(row: &Row) -> Result<Claimed, StorageError> {
+    let tenant_id: String = row.get("tenant_id")?;
     Ok(Claimed {
         tenant_id: TenantId::parse(tenant_id).map_err(|_| StorageError::Corrupt("delivery"))?,
-        delivery_id: row.try_get("delivery_id")?,
-        url: row.try_get("url")?,
-        payload: row.try_get("payload")?,
-        attempts: row.try_get("attempts")?,
-        scheduled_from: Timestamp::from_millis(row.try_get("scheduled_from")?),
-        give_up_at: Timestamp::from_millis(row.try_get("give_up_at")?),
-        lease_token: row.try_get("lease_token")?,
+        delivery_id: row.get("delivery_id")?,
+        url: row.get("url")?,
+        payload: row.get("payload")?,
+        attempts: row.get("attempts")?,
+        scheduled_from: Timestamp::from_millis(row.get("scheduled_from")?),
+        give_up_at: Timestamp::from_millis(row.get("give_up_at")?),
+        lease_token: row.get("lease_token")?,
     })
 }
 
-/// Prepares the outbox when the process starts: nobody can be sending, so every open row is due at once; and each starts
+/// Prepares the outbox when the process starts: every open row that nobody can be sending is due at once; and each starts
 /// its schedule anew, up to `give_up_at` at least, for the time that the relay was away was none that it was tried in.
+///
+/// A process that has the database for itself knows that nobody is sending. Beside others, what is being sent is left to
+/// them, and what a process that is no more was sending, to the end of its lease.
 ///
 /// Answers how many rows were found claimed.
 ///
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn resume(storage: &Storage, now: Timestamp, give_up_at: Timestamp) -> Result<u64, StorageError> {
-    let mut tx = storage.begin().await?;
-    sqlx::query(
+    let mut tx = storage.begin_shared().await?;
+    let found = if storage.is_shared() { 0 } else { reclaim(&mut tx, now).await? };
+    query(
         "-- reschedule_deliveries
          UPDATE deliveries SET scheduled_from = $1, next_at = $1,
                                give_up_at = CASE WHEN give_up_at < $2 THEN $2 ELSE give_up_at END
-         WHERE state IN ('due', 'sending')",
+         WHERE state = 'due'",
     )
     .bind(now.as_millis())
     .bind(give_up_at.as_millis())
-    .execute(&mut *tx)
+    .execute(&mut tx)
     .await?;
-    let found = sqlx::query(
+    tx.commit().await?;
+    Ok(found)
+}
+
+async fn reclaim(tx: &mut Tx, now: Timestamp) -> Result<u64, StorageError> {
+    let found = query(
         "-- reclaim_deliveries
          UPDATE deliveries SET state = 'due', next_at = $1, lease_token = NULL WHERE state = 'sending'",
     )
     .bind(now.as_millis())
     .execute(&mut *tx)
     .await?;
-    tx.commit().await?;
     Ok(found.rows_affected())
 }
 
@@ -155,7 +190,7 @@ pub async fn resume(storage: &Storage, now: Timestamp, give_up_at: Timestamp) ->
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn outlook(storage: &Storage, now: Timestamp) -> Result<(bool, Option<Timestamp>), StorageError> {
-    let (ready, next_at): (bool, Option<i64>) = sqlx::query_as(
+    let row = query(
         "-- delivery_outlook
          SELECT EXISTS (SELECT 1 FROM deliveries WHERE state IN ('due', 'sending') AND next_at <= $1),
                 (SELECT min(next_at) FROM deliveries WHERE state IN ('due', 'sending') AND next_at > $1)",
@@ -163,5 +198,5 @@ pub async fn outlook(storage: &Storage, now: Timestamp) -> Result<(bool, Option<
     .bind(now.as_millis())
     .fetch_one(storage.readers())
     .await?;
-    Ok((ready, next_at.map(Timestamp::from_millis)))
+    Ok((row.at(0)?, row.at::<Option<i64>>(1)?.map(Timestamp::from_millis)))
 }

@@ -2,9 +2,8 @@
 
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use crate::storage::db::{Row, query};
 use crate::storage::{Storage, StorageError};
 
 /// Where a delivery stands.
@@ -86,23 +85,23 @@ pub struct DeliveryRow {
 const COLUMNS: &str = "tenant_id, delivery_id, subject_id, flow, url, state, attempts, next_at, created_at, give_up_at, \
                        settled_at, last_status, last_error";
 
-fn delivery(row: &SqliteRow) -> Result<DeliveryRow, StorageError> {
-    let (tenant_id, state): (String, String) = (row.try_get("tenant_id")?, row.try_get("state")?);
-    let time = |name| Ok::<_, StorageError>(Timestamp::from_millis(row.try_get(name)?));
+fn delivery(row: &Row) -> Result<DeliveryRow, StorageError> {
+    let (tenant_id, state): (String, String) = (row.get("tenant_id")?, row.get("state")?);
+    let time = |name| Ok::<_, StorageError>(Timestamp::from_millis(row.get(name)?));
     Ok(DeliveryRow {
         tenant_id: TenantId::parse(tenant_id).map_err(|_| StorageError::Corrupt("delivery"))?,
-        delivery_id: row.try_get("delivery_id")?,
-        subject_id: row.try_get("subject_id")?,
-        flow: row.try_get("flow")?,
-        url: row.try_get("url")?,
+        delivery_id: row.get("delivery_id")?,
+        subject_id: row.get("subject_id")?,
+        flow: row.get("flow")?,
+        url: row.get("url")?,
         state: DeliveryState::from_name(&state).ok_or(StorageError::Corrupt("delivery"))?,
-        attempts: row.try_get("attempts")?,
+        attempts: row.get("attempts")?,
         next_at: time("next_at")?,
         created_at: time("created_at")?,
         give_up_at: time("give_up_at")?,
-        settled_at: row.try_get::<Option<i64>, _>("settled_at")?.map(Timestamp::from_millis),
-        last_status: row.try_get("last_status")?,
-        last_error: row.try_get("last_error")?,
+        settled_at: row.get::<Option<i64>>("settled_at")?.map(Timestamp::from_millis),
+        last_status: row.get("last_status")?,
+        last_error: row.get("last_error")?,
     })
 }
 
@@ -127,27 +126,22 @@ pub async fn list(
 ) -> Result<(Vec<DeliveryRow>, i64), StorageError> {
     let tenant = filter.tenant_id.as_ref().map(TenantId::as_str);
     let state = filter.state.map(DeliveryState::as_str);
-    let mut reader = storage.readers().begin().await?;
-    let total = sqlx::query_scalar(
+    let mut reader = storage.begin_read().await?;
+    let total = query(
         "-- count_deliveries
          SELECT count(*) FROM deliveries WHERE ($1 IS NULL OR tenant_id = $1) AND ($2 IS NULL OR state = $2)",
     )
     .bind(tenant)
     .bind(state)
-    .fetch_one(&mut *reader)
-    .await?;
+    .fetch_one(&mut reader)
+    .await?
+    .at(0)?;
     let statement = format!(
         "-- list_deliveries
          SELECT {COLUMNS} FROM deliveries WHERE ($1 IS NULL OR tenant_id = $1) AND ($2 IS NULL OR state = $2)
          ORDER BY created_at DESC, delivery_id LIMIT $3 OFFSET $4"
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(tenant)
-        .bind(state)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(&mut *reader)
-        .await?;
+    let rows = query(statement).bind(tenant).bind(state).bind(limit).bind(offset).fetch_all(&mut reader).await?;
     Ok((rows.iter().map(delivery).collect::<Result<_, _>>()?, total))
 }
 
@@ -157,7 +151,7 @@ pub async fn list(
 /// [`StorageError`].
 pub async fn find(storage: &Storage, delivery_id: &str) -> Result<Option<DeliveryRow>, StorageError> {
     let statement = format!("-- find_delivery\nSELECT {COLUMNS} FROM deliveries WHERE delivery_id = $1");
-    let row = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(delivery_id).fetch_optional(storage.readers()).await?;
+    let row = query(statement).bind(delivery_id).fetch_optional(storage.readers()).await?;
     row.as_ref().map(delivery).transpose()
 }
 
@@ -174,12 +168,12 @@ pub async fn redeliver(
 ) -> Result<Option<DeliveryRow>, StorageError> {
     let statement = format!(
         "-- redeliver
-         UPDATE deliveries SET state = 'due', next_at = $2, scheduled_from = $2, give_up_at = max(give_up_at, $3),
-                               settled_at = NULL
+         UPDATE deliveries SET state = 'due', next_at = $2, scheduled_from = $2, settled_at = NULL,
+                               give_up_at = CASE WHEN give_up_at < $3 THEN $3 ELSE give_up_at END
          WHERE delivery_id = $1 AND state IN ('due', 'acknowledged', 'dead')
          RETURNING {COLUMNS}"
     );
-    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+    let row = query(statement)
         .bind(delivery_id)
         .bind(now.as_millis())
         .bind(give_up_at.as_millis())
@@ -196,11 +190,11 @@ pub async fn redeliver(
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn waiting(storage: &Storage) -> Result<(i64, Option<Timestamp>), StorageError> {
-    let (count, oldest): (i64, Option<i64>) = sqlx::query_as(
+    let row = query(
         "-- waiting_deliveries
          SELECT count(*), min(created_at) FROM deliveries WHERE state IN ('due', 'sending')",
     )
     .fetch_one(storage.readers())
     .await?;
-    Ok((count, oldest.map(Timestamp::from_millis)))
+    Ok((row.at(0)?, row.at::<Option<i64>>(1)?.map(Timestamp::from_millis)))
 }

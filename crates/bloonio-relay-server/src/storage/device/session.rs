@@ -4,11 +4,10 @@ use bloonio_wire::clock::Timestamp;
 use bloonio_wire::decision::DeviceKey;
 use bloonio_wire::device::{DeviceStatus, Platform};
 use bloonio_wire::id::{DeviceId, TenantId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::address_parts;
 use crate::push::PushAddress;
+use crate::storage::db::{On, Row, query};
 use crate::storage::pairing::{self, Pairing};
 use crate::storage::{StorageError, Tx};
 
@@ -33,19 +32,19 @@ pub struct Device {
     pub grace_until: Option<Timestamp>,
 }
 
-fn device(row: &SqliteRow) -> Result<Device, StorageError> {
+fn device(row: &Row) -> Result<Device, StorageError> {
     let corrupt = || StorageError::Corrupt("device");
-    let text = |name| Ok::<String, StorageError>(row.try_get(name)?);
-    let key: Option<String> = row.try_get("device_public_key")?;
+    let text = |name| Ok::<String, StorageError>(row.get(name)?);
+    let key: Option<String> = row.get("device_public_key")?;
     Ok(Device {
         device_id: text("device_id")?.parse().map_err(|_| corrupt())?,
         platform: text("platform")?.parse().map_err(|_| corrupt())?,
         status: text("status")?.parse().map_err(|_| corrupt())?,
-        device_name: row.try_get("device_name")?,
+        device_name: row.get("device_name")?,
         device_public_key: key.map(|key| serde_json::from_str(&key)).transpose().map_err(|_| corrupt())?,
         pairing: pairing::pairing(row)?,
-        generation: row.try_get("generation")?,
-        grace_until: row.try_get::<Option<i64>, _>("grace_until")?.map(Timestamp::from_millis),
+        generation: row.get("generation")?,
+        grace_until: row.get::<Option<i64>>("grace_until")?.map(Timestamp::from_millis),
     })
 }
 
@@ -54,12 +53,12 @@ fn device(row: &SqliteRow) -> Result<Device, StorageError> {
 /// # Errors
 /// [`StorageError`].
 pub async fn bearer(
-    db: impl SqliteExecutor<'_>,
+    db: impl Into<On<'_>>,
     tenant: &TenantId,
     device_id: &DeviceId,
     generation: i64,
 ) -> Result<Option<Device>, StorageError> {
-    let row = sqlx::query(
+    let row = query(
         "-- session_bearer
          SELECT d.device_id, d.platform, d.status, d.device_name, d.device_public_key, d.generation,
                 g.until AS grace_until, p.relay_user_linked_id, p.user_socket_hash, p.backend_user_id, p.display_name,
@@ -92,7 +91,7 @@ pub async fn refresh(
     grace_until: Timestamp,
 ) -> Result<Option<i64>, StorageError> {
     let (kind, address, state) = address_parts(address);
-    let generation: Option<i64> = sqlx::query_scalar(
+    let generation: Option<i64> = query(
         "-- refresh_device
          UPDATE devices SET generation = generation + 1, address_kind = $3, address = $4, address_state = $5,
                             address_reason = NULL, address_changed_at = $6, last_seen_at = $6
@@ -105,25 +104,23 @@ pub async fn refresh(
     .bind(address)
     .bind(state)
     .bind(now.as_millis())
-    .fetch_optional(&mut **tx)
+    .fetch_value(&mut *tx)
     .await?;
     let Some(generation) = generation else { return Ok(None) };
-    sqlx::query(
-        "-- forget_lapsed_grace\nDELETE FROM device_grace WHERE tenant_id = $1 AND device_id = $2 AND until <= $3",
-    )
-    .bind(tenant.as_str())
-    .bind(device_id.as_str())
-    .bind(now.as_millis())
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query(
+    query("-- forget_lapsed_grace\nDELETE FROM device_grace WHERE tenant_id = $1 AND device_id = $2 AND until <= $3")
+        .bind(tenant.as_str())
+        .bind(device_id.as_str())
+        .bind(now.as_millis())
+        .execute(&mut *tx)
+        .await?;
+    query(
         "-- insert_grace\nINSERT INTO device_grace (tenant_id, device_id, generation, until) VALUES ($1, $2, $3, $4)",
     )
     .bind(tenant.as_str())
     .bind(device_id.as_str())
     .bind(generation - 1)
     .bind(grace_until.as_millis())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(Some(generation))
 }

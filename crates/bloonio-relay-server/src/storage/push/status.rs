@@ -3,10 +3,9 @@
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::device::Platform;
 use bloonio_wire::id::{DeviceId, TenantId};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use crate::push::PushKind;
+use crate::storage::db::{Row, query};
 use crate::storage::{Storage, StorageError};
 
 /// Where a message to a device stands.
@@ -68,20 +67,20 @@ pub struct PushRow {
     pub address: Option<String>,
 }
 
-fn push(row: &SqliteRow) -> Result<PushRow, StorageError> {
+fn push(row: &Row) -> Result<PushRow, StorageError> {
     let corrupt = || StorageError::Corrupt("push");
-    let text = |name| Ok::<String, StorageError>(row.try_get(name)?);
-    let time = |name| Ok::<_, StorageError>(row.try_get::<Option<i64>, _>(name)?.map(Timestamp::from_millis));
+    let text = |name| Ok::<String, StorageError>(row.get(name)?);
+    let time = |name| Ok::<_, StorageError>(row.get::<Option<i64>>(name)?.map(Timestamp::from_millis));
     Ok(PushRow {
         device_id: DeviceId::parse(text("device_id")?).map_err(|_| corrupt())?,
         platform: text("platform")?.parse().map_err(|_| corrupt())?,
         state: PushState::from_name(&text("state")?).ok_or_else(corrupt)?,
-        fcm_message_id: row.try_get("fcm_message_id")?,
-        error: row.try_get("error")?,
-        attempts: row.try_get("attempts")?,
+        fcm_message_id: row.get("fcm_message_id")?,
+        error: row.get("error")?,
+        attempts: row.get("attempts")?,
         sent_at: time("sent_at")?,
         seen_at: time("seen_at")?,
-        address: row.try_get("address")?,
+        address: row.get("address")?,
     })
 }
 
@@ -95,7 +94,7 @@ pub async fn list(
     kind: PushKind,
     subject_id: &str,
 ) -> Result<Vec<PushRow>, StorageError> {
-    let rows = sqlx::query(
+    let rows = query(
         "-- list_pushes
          SELECT p.device_id, p.platform, p.state, p.fcm_message_id, p.error, p.attempts, p.sent_at, p.seen_at, d.address
          FROM pushes p LEFT JOIN devices d ON d.tenant_id = p.tenant_id AND d.device_id = p.device_id
@@ -121,7 +120,7 @@ pub async fn mark_seen(
     device: &DeviceId,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "-- mark_push_seen
          UPDATE pushes SET seen_at = $5
          WHERE tenant_id = $1 AND subject_id = $2 AND kind = $3 AND device_id = $4 AND seen_at IS NULL",
