@@ -16,6 +16,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "node", package: "nodejs", wanted_by: "the tests with backends in JavaScript" },
     Program { name: "npm", package: "npm", wanted_by: "the tests with backends in JavaScript" },
     Program { name: "python3", package: "python3", wanted_by: "the tests with backends in Python" },
+    Program { name: "psql", package: "postgresql", wanted_by: "the tests of the relay on PostgreSQL" },
     Program { name: "redis-cli", package: "redis-tools", wanted_by: "the tests of the Redis store" },
     Program { name: "redis-server", package: "redis-server", wanted_by: "the tests of the Redis store" },
 ];
@@ -43,6 +44,13 @@ pub fn packages_of_debian(packages: &[&str]) -> bool {
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        && (program != "psql" || has_postgres_server())
+}
+
+/// The client can be there without the server, which Debian keeps off the path.
+fn has_postgres_server() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join("bin/postgres").is_file())
 }
 
 fn is_root() -> bool {

@@ -4,10 +4,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use bloonio_sudo::wire::random::{SystemRandom, hex_token};
 use bloonio_tests::peers::installed;
 use bloonio_tests::relay::{ADMIN_KEY, Relay, RelaySetup};
-use sqlx::{Connection, Executor, PgConnection};
 use tokio::process::Command;
 
 /// Calls an operation for each way of making them up.
@@ -40,24 +38,15 @@ fn schemathesis(relay: &Relay) -> Command {
     command
 }
 
-/// A relay on a file of its own, or on a fresh database of the PostgreSQL server that `BLOONIO_TEST_POSTGRES` names.
-async fn setup() -> RelaySetup {
-    let setup = RelaySetup::default().with("RUST_LOG", "warn");
-    let Ok(server) = std::env::var("BLOONIO_TEST_POSTGRES") else { return setup };
-    let name = format!("fuzzed_{}", hex_token::<8>(&SystemRandom).expect("randomness"));
-    let mut connection = PgConnection::connect(&server).await.expect("the PostgreSQL server");
-    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    connection.execute(create).await.expect("a fresh database");
-    let mut url = url::Url::parse(&server).expect("an address");
-    url.set_path(&name);
-    setup.with("RELAY_DATABASE_URL", url)
-}
-
-#[tokio::test]
-async fn whatever_is_sent_is_answered_as_documented() {
-    let mut relay = setup().await.start().await;
+async fn holds_to_its_document(setup: RelaySetup) {
+    let mut relay = setup.with("RUST_LOG", "warn").start().await;
     let output = tokio::time::timeout(DEADLINE, schemathesis(&relay).output()).await.expect("ends").expect("starts");
     let (said, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{complaint}");
     assert!(relay.process.is_running());
+}
+
+#[tokio::test]
+async fn on_sqlite_whatever_is_sent_is_answered_as_documented() {
+    holds_to_its_document(RelaySetup::default()).await;
 }
