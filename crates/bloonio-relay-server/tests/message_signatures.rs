@@ -156,6 +156,17 @@ async fn a60_there_is_no_downgrade_for_a_tenant_that_requires_message_signatures
 }
 
 #[tokio::test]
+async fn a_look_is_signed_for_its_method_alone() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision("Bank").await;
+    let look = bank.sign_both("GET", LOOK, b"");
+    let head = Signed { method: "HEAD", ..look.clone() };
+    assert_eq!(relay.send(head.request()).await.status, 401);
+    relay.send(look.request()).await.expect_error(404, "NOT_FOUND");
+    assert_eq!(relay.send(bank.sign_both("HEAD", LOOK, b"").request()).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_captured_look_reads_nothing_else_once_it_is_signed_as_a_message() {
     let relay = TestRelay::new().await;
     let bank = relay.provision("Bank").await;

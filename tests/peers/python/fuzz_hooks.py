@@ -9,6 +9,9 @@ Environment: FUZZ_RELAY (base address), FUZZ_ADMIN_KEY.
 import itertools
 import os
 import secrets
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urlsplit
 
 import requests
@@ -39,8 +42,8 @@ def tenant_call(tenant, path, body):
     return data(session.send(request.prepare()))
 
 
-def new_tenant():
-    fields = {"tenant_name": "Fuzzed", "rate_limit_per_min": 10000}
+def new_tenant(**more):
+    fields = {"tenant_name": "Fuzzed", "rate_limit_per_min": 10000, **more}
     return data(session.post(f"{RELAY}{API}/provision/tenant", headers=ADMIN, json=fields))
 
 
@@ -70,14 +73,33 @@ class Signed(requests.auth.AuthBase):
         return request
 
 
+class Gone(BaseHTTPRequestHandler):
+    """A backend that wants no callbacks: they are given up at once."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(410)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def gone_backend():
+    server = HTTPServer(("127.0.0.1", 0), Gone)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
 class World:
-    """What exists at the relay: a tenant with a paired user and his open prompts, and a second tenant to be spoiled."""
+    """What exists at the relay: a tenant with a paired user and his prompts, and a second tenant to be spoiled."""
 
     def __init__(self):
-        self.tenant, self.victim = new_tenant(), new_tenant()
+        self.tenant, self.victim = new_tenant(callback_url_base=gone_backend()), new_tenant()
         self.numbers = itertools.count(1)
         self.device = None
         self.calls = self.prompts = 0
+        self.dead = None
 
     def proof(self):
         """A pairing proof of the user."""
@@ -122,6 +144,33 @@ class World:
         tenant_call(self.tenant, "/relay/send/auth-challenge", challenge)
         return challenge["instruction_id"]
 
+    def answered(self):
+        """A prompt that the paired user has answered."""
+        instruction = self.prompt()
+        answer = {"instruction_id": instruction, "approved": True, "custom_type": "localAuth"}
+        # Of the device that was asked; another call may already be another user's.
+        bearer = {"authorization": f"Bearer {self.device['device_session_token']}"}
+        self.calls += 1
+        data(session.post(f"{RELAY}{API}/device/submit-response", headers=bearer, json=answer))
+        return instruction
+
+    def alert(self):
+        """A notice to the paired user."""
+        self.token()
+        notice = {"user_socket_hash": self.user, "title": "New sign-in", "body": "From Lisbon.", "kind": "sign_in"}
+        tenant_call(self.tenant, "/relay/send/security-alert", notice)
+
+    def dead_delivery(self):
+        """A callback that was given up."""
+        if self.dead is None:
+            self.answered()
+        query = {"tenant_id": self.tenant["tenant_id"], "status": "dead"}
+        while self.dead is None:
+            page = data(session.get(f"{RELAY}{API}/fetch/callbacks", headers=ADMIN, params=query))
+            self.dead = next((item["delivery_id"] for item in page["items"]), None)
+            time.sleep(0.05)
+        return self.dead
+
 
 world = World()
 
@@ -156,31 +205,47 @@ def put(values, name, value):
 turns = itertools.count()
 
 
-@schemathesis.hook
-def before_call(context, case, kwargs):
-    """Every second call names what exists; none may spoil the tenant that the others need."""
-    path = case.operation.path
-    places = [case.path_parameters, case.query, case.body]
-    existing = next(turns) % 2 == 0
+def protect(places):
+    """None may spoil the tenant that the others need."""
     for values in places:
-        if existing:
-            put(values, "tenant_id", world.victim["tenant_id"])
-        elif isinstance(values, dict) and values.get("tenant_id") == world.tenant["tenant_id"]:
-            put(values, "tenant_id", world.victim["tenant_id"])
-    if not existing:
-        return
-    if any(isinstance(values, dict) and "instruction_id" in values for values in places) and "/send/" not in path:
-        instruction = world.prompt()
-        for values in places:
-            put(values, "instruction_id", instruction)
-            # An open prompt would be waited for.
-            put(values, "wait_seconds", 0)
+        if isinstance(values, dict) and values.get("tenant_id") == world.tenant["tenant_id"]:
+            values["tenant_id"] = world.victim["tenant_id"]
+
+
+def name_what_exists(path, case, turn):
+    """Puts the names of existing things where others were made up."""
+    places = [case.path_parameters, case.query, case.body]
+    reads_callbacks = path.endswith(("/fetch/callbacks", "/redeliver/callback"))
+    tenant = world.tenant if reads_callbacks else world.victim
+    names = {"tenant_id": tenant["tenant_id"]}
+    if path.endswith("/redeliver/callback"):
+        names["delivery_id"] = world.dead_delivery()
+    if path.endswith("/device/alerts"):
+        world.alert()
+    if path.endswith("/device/challenges"):
+        world.prompt()
     if path.endswith("/confirm-device"):
         world.renew()
-        put(case.body, "device_id", world.register()["pairing"]["device_id"])
-    if isinstance(case.body, dict) and "user_socket_hash" in case.body:
+        names["device_id"] = world.register()["pairing"]["device_id"]
+    if "/send/" in path or path.endswith("/revoke-pairing"):
         world.token()
-        world.prompts += "/send/" in path
-        put(case.body, "user_socket_hash", world.user)
-        if path.endswith("/revoke-pairing"):
-            world.device = None
+        world.prompts += 1
+        names["user_socket_hash"] = world.user
+    elif any(isinstance(values, dict) and "instruction_id" in values for values in places):
+        names["instruction_id"] = world.prompt() if turn % 4 == 0 else world.answered()
+        # An open prompt would be waited for.
+        names["wait_seconds"] = 0
+    for values in places:
+        for name, value in names.items():
+            put(values, name, value)
+    if path.endswith("/revoke-pairing"):
+        world.device = None
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Every second call names what exists."""
+    path, turn = case.operation.path, next(turns)
+    protect([case.path_parameters, case.query, case.body])
+    if turn % 2 == 0:
+        name_what_exists(path, case, turn)

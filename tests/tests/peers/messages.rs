@@ -121,6 +121,22 @@ async fn a60_spoiled_in_any_part_another_languages_signature_is_refused(
     assert_eq!(good.send().await.status, 201, "what was refused has not burnt the call");
 }
 
+#[rstest]
+#[tokio::test]
+async fn a60_signed_in_another_language_for_one_method_a_call_is_refused_under_another(
+    #[values(Peer::Node, Peer::Python)] peer: Peer,
+) {
+    let (relay, tenant) = strict().await;
+    let wanted = request(&relay, &tenant, "GET", "/relay/fetch/outcome?instruction_id=nobody-knows", "");
+    let signed = peer.run("sign", &wanted).await;
+    let url = wanted["url"].as_str().unwrap().to_owned();
+    let look =
+        Call { method: "GET", url, body: String::new(), headers: signed["headers"].as_object().unwrap().clone() };
+    // The relay answers a HEAD as it would a GET, without the body.
+    assert_eq!(Call { method: "HEAD", ..look.clone() }.send().await.status, 401);
+    assert_eq!(look.send().await.status, 404);
+}
+
 /// A call as it arrived.
 #[derive(Debug, Clone)]
 struct Arrived {

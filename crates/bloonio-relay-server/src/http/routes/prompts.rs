@@ -58,7 +58,7 @@ pub struct AlertReceipt {
 #[serde(untagged)]
 pub enum OutcomeView {
     /// There is a decision.
-    Decided(DecidedOutcome),
+    Decided(Box<DecidedOutcome>),
     /// There is none.
     Undecided(UndecidedOutcome),
 }
