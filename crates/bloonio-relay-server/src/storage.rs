@@ -17,10 +17,12 @@ pub mod alert;
 pub mod audit;
 pub mod delivery;
 pub mod device;
+pub mod epoch;
 pub mod pairing;
 pub mod prompt;
 pub mod push;
 pub mod replay;
+pub mod restore;
 pub mod retention;
 pub mod schema;
 pub mod seal_key;
@@ -88,6 +90,7 @@ const STEPS: &[Step] = &[
     step!(1, "relay", "0001_relay.sql"),
     step!(2, "retention", "0002_retention.sql"),
     step!(3, "audit", "0003_audit.sql"),
+    step!(10, "epoch", "0010_epoch.sql"),
 ];
 
 /// Where the migrations that were run are counted. It must never change: they would be run again.

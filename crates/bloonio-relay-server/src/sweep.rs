@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, SharedApp};
+use crate::epoch::Memory;
 use crate::keys;
 use crate::storage::{StorageError, pairing, replay, retention};
 use crate::telemetry::skew::ClockWatch;
@@ -25,6 +26,16 @@ pub(crate) async fn run(app: SharedApp) {
         if let Err(failure) = sweep(&app).await {
             tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
         }
+        remember(&app).await;
+    }
+    // What was done since the last round.
+    remember(&app).await;
+}
+
+/// Keeps in the data folder how far the database is, so that an older one is noticed.
+async fn remember(app: &Arc<App>) {
+    if let Err(failure) = Memory::of(&app.config.store.data_dir).keep(&app.storage).await {
+        tracing::error!(error = &failure as &dyn std::error::Error, "cannot keep how far the database is");
     }
 }
 

@@ -240,7 +240,7 @@ async fn tenants_and_what_was_seen_outlive_a_kill() {
 #[case::short_key(&[("RELAY_ADMIN_KEY", "too-short")], "RELAY_ADMIN_KEY: must have at least 32 bytes")]
 #[case::master_key(&[("RELAY_MASTER_KEY", "c2hvcnQ=")], "RELAY_MASTER_KEY: the master key must be 32 bytes in base64")]
 #[case::redis(&[("RELAY_REDIS_URL", "http://127.0.0.1")], "RELAY_REDIS_URL: the address of Redis must be")]
-#[case::postgres(&[("RELAY_DATABASE_URL", "postgres://db/relay")], "RELAY_DATABASE_URL is set, but")]
+#[case::no_database(&[("RELAY_DATABASE_URL", "mysql://db/relay")], "RELAY_DATABASE_URL: must begin with")]
 #[case::credentials(&[("RELAY_FCM_CREDENTIALS", "/nowhere/key.json")], "RELAY_FCM_CREDENTIALS")]
 #[case::roots(&[("RELAY_EXTRA_CA_FILE", "/nowhere/ca.pem")], "cannot read the certificates in /nowhere/ca.pem")]
 #[case::listen(&[("RELAY_LISTEN", "127.0.0.1:no")], "cannot listen on 127.0.0.1:no")]

@@ -25,7 +25,7 @@ pub struct StoreArgs {
     #[arg(long, env = "RELAY_DATA_DIR", default_value = "./relay-data", value_name = "DIR")]
     pub relay_data_dir: PathBuf,
 
-    /// Database, sqlite:// and a path [default: relay.db in the data folder].
+    /// Database, sqlite:// and a path, or postgres:// and a server [default: relay.db in the data folder].
     #[arg(long, env = "RELAY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub relay_database_url: Option<String>,
 
@@ -42,6 +42,11 @@ pub struct StoreArgs {
         value_name = "BASE64"
     )]
     pub relay_master_key_previous: Vec<Secret>,
+
+    /// Folder of secrets as files, such as those of a container or of systemd: relay_database_url, relay_master_key,
+    /// relay_master_key_previous, relay_admin_key, relay_admin_key_next, relay_redis_url, each where it is wanted.
+    #[arg(long, env = "RELAY_SECRETS_DIR", value_parser = OsStringValueParser::new().map(PathBuf::from), value_name = "DIR")]
+    pub relay_secrets_dir: Option<PathBuf>,
 
     /// Form of the log.
     #[arg(long, env = "RELAY_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
