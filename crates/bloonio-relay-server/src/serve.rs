@@ -21,7 +21,7 @@ use crate::push::fcm::{Credentials, FcmClient, FcmSender};
 use crate::seal::{MasterKey, Sealer};
 use crate::shutdown::{self, Signals};
 use crate::storage::{Storage, StorageError};
-use crate::telemetry::introduction;
+use crate::telemetry::{introduction, trace};
 
 /// Opens the database and the key to it; both are made at the first start.
 ///
@@ -126,6 +126,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let requests = listener::serve(socket, router::router(&app), app.stopping.clone());
     shutdown::drain(&app, requests).await;
     introduction::stopped();
+    trace::stop().await;
     Ok(())
 }
 
