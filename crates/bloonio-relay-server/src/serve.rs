@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::app::{App, AppParts};
 use crate::config::{Config, StoreConfig, master_key};
 use crate::http::{listener, router};
-use crate::net::client::{ExtraRoots, push_client};
+use crate::net::client::{ExtraRoots, push_connections};
 use crate::net::guard::Guard;
 use crate::outbox::OutboxLimits;
 use crate::push::PushSender;
@@ -138,8 +138,8 @@ fn push_sender(
 ) -> anyhow::Result<Option<Arc<dyn PushSender>>> {
     let Some(path) = &config.fcm_credentials else { return Ok(None) };
     let credentials = Credentials::from_file(path).context("RELAY_FCM_CREDENTIALS")?;
-    let http = push_client(roots)?;
-    let client = FcmClient::new(credentials, &config.fcm_endpoint, http, Arc::clone(clock))?;
+    let connections = push_connections(roots)?;
+    let client = FcmClient::new(credentials, &config.fcm_endpoint, connections, Arc::clone(clock))?;
     client.start();
     Ok(Some(Arc::new(FcmSender::new(client, Arc::clone(clock)))))
 }

@@ -245,6 +245,10 @@ async fn health_needs_no_key() {
 #[tokio::test]
 async fn a_relay_that_cannot_write_is_not_ready() {
     let relay = TestRelay::new().await;
+    if relay.app.storage.is_shared() {
+        // Nobody can hold a server's only writer: it has many.
+        return;
+    }
     let held = relay.app.storage.begin_shared().await.unwrap();
     get(&relay, "/health/ready").await.expect_error(503, "STORAGE_UNAVAILABLE");
     assert_eq!(get(&relay, "/health/live").await.status, 200);

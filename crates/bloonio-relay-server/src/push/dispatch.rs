@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::brake::Brake;
+use super::brake::Brakes;
 use super::ledger::Ledger;
 use super::stream::{Hint, StreamEvent};
 use super::{PushAddress, PushKind, PushSender, worker};
@@ -78,7 +78,7 @@ pub(super) struct Inner {
     pub(super) parts: PusherParts,
     pub(super) wake: Notify,
     pub(super) started_at: Timestamp,
-    pub(super) brake: Brake,
+    pub(super) brakes: Brakes,
     pub(super) ledger: Ledger,
 }
 
@@ -120,7 +120,7 @@ impl Pusher {
     /// A pusher; its later attempts rest until [`Pusher::run`] is driven.
     pub fn new(parts: PusherParts) -> Self {
         let (started_at, ledger) = (parts.clock.now(), Ledger::new(parts.storage.clone()));
-        Self { inner: Arc::new(Inner { parts, wake: Notify::new(), started_at, brake: Brake::default(), ledger }) }
+        Self { inner: Arc::new(Inner { parts, wake: Notify::new(), started_at, brakes: Brakes::default(), ledger }) }
     }
 
     /// Whether devices with an FCM address can be reached at all.

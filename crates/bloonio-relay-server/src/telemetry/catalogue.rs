@@ -60,6 +60,8 @@ const fn seconds(name: &'static str, help: &'static str, labels: &'static [(&'st
 
 const WORKERS: (&str, Values) = ("worker", Values::Listed(&["outbox", "push", "sweep"]));
 
+const VERDICTS: (&str, Values) = ("verdict", Values::Listed(&["dead", "quarantined"]));
+
 /// Every metric, except those of the process that the exporter's readers know by their usual names.
 pub const CATALOGUE: &[Metric] = &[
     counter(
@@ -87,6 +89,22 @@ pub const CATALOGUE: &[Metric] = &[
         &[("outcome", Values::Listed(&["right", "wrong", "locked"]))],
     ),
     counter(names::FCM_SENDS, "Messages handed to the push service, by outcome", &[("outcome", Values::Words)]),
+    counter(
+        names::FCM_HELD,
+        "Messages not attempted because the gate to FCM is closed, by reason",
+        &[("reason", Values::Listed(&["fcm_paused", "fcm_breaker_open", "fcm_lane_full"]))],
+    ),
+    counter(names::FCM_PAUSES, "Pauses that FCM asked the project for", &[]),
+    gauge(names::FCM_PAUSED_UNTIL, "End of the last pause, in Unix seconds", &[]),
+    gauge(names::FCM_PACE, "Messages a second that the lane to FCM lets through at most", &[]),
+    gauge(
+        names::FCM_BREAKER_OPEN,
+        "Whether a breaker is open",
+        &[("breaker", Values::Listed(&["project", "ios", "web"]))],
+    ),
+    counter(names::ADDRESSES_RETIRED, "Push addresses taken out of use, by verdict", &[VERDICTS]),
+    counter(names::ADDRESSES_SPARED, "Verdicts against addresses that were not carried out, by verdict", &[VERDICTS]),
+    gauge(names::ADDRESS_BRAKE, "Whether the brake on a verdict is engaged", &[VERDICTS]),
     counter(
         names::CALLBACKS,
         "Callback attempts, by outcome",

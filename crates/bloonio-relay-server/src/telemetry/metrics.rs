@@ -26,6 +26,22 @@ pub const DECISIONS: &str = "bloonio_decisions_total";
 pub const TOTP_CODES: &str = "bloonio_totp_codes_total";
 /// Messages handed to the push service, by `outcome`.
 pub const FCM_SENDS: &str = "bloonio_fcm_sends_total";
+/// Messages that were not attempted because the gate to FCM is closed, by `reason`.
+pub const FCM_HELD: &str = "bloonio_fcm_held_total";
+/// Pauses that FCM asked the whole project for.
+pub const FCM_PAUSES: &str = "bloonio_fcm_pauses_total";
+/// End of the last pause, in Unix seconds.
+pub const FCM_PAUSED_UNTIL: &str = "bloonio_fcm_paused_until_seconds";
+/// Messages a second that the lane to FCM lets through at most.
+pub const FCM_PACE: &str = "bloonio_fcm_pace_per_second";
+/// Whether a breaker (`project`, `ios`, `web`) is open: 1, or 0.
+pub const FCM_BREAKER_OPEN: &str = "bloonio_fcm_breaker_open";
+/// Push addresses taken out of use, by `verdict` (`dead`, `quarantined`).
+pub const ADDRESSES_RETIRED: &str = "bloonio_push_addresses_retired_total";
+/// Verdicts against addresses that were not carried out because too many came at once, by `verdict`.
+pub const ADDRESSES_SPARED: &str = "bloonio_push_addresses_spared_total";
+/// Whether the brake on a `verdict` is engaged: 1, or 0.
+pub const ADDRESS_BRAKE: &str = "bloonio_push_brake_engaged";
 /// Callback attempts, by `outcome`.
 pub const CALLBACKS: &str = "bloonio_callbacks_total";
 /// Callbacks that wait for an attempt.
