@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, SharedApp};
-use crate::storage::{StorageError, pairing, replay, retention};
-use crate::telemetry::skew::ClockWatch;
+use crate::storage::{StorageError, pairing, replay, retention, schema};
+use crate::telemetry::metrics::WORKER_ERRORS;
+use crate::telemetry::skew::{ClockWatch, Peer};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(30);
@@ -22,6 +23,7 @@ pub(crate) async fn run(app: SharedApp) {
         }
         clocks.look(tokio::time::Instant::now(), app.clock.now());
         if let Err(failure) = sweep(&app).await {
+            metrics::counter!(WORKER_ERRORS, "worker" => "sweep").increment(1);
             tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
         }
     }
@@ -34,6 +36,10 @@ pub(crate) async fn run(app: SharedApp) {
 pub async fn sweep(app: &Arc<App>) -> Result<(), StorageError> {
     app.limits.sweep();
     app.metrics.fold();
+    let ours = app.clock.now();
+    if let Some(theirs) = schema::clock(&app.storage).await? {
+        Peer::Database.says(theirs, ours);
+    }
     let replays = replay::sweep(&app.storage, app.clock.now()).await?;
     let proofs = pairing::forget_proofs(&app.storage, app.clock.now()).await?;
     let over = retention::sweep(&app.storage, app.clock.now()).await?;

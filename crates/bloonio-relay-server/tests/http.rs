@@ -4,9 +4,11 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use bloonio_relay_server::storage::db::query;
+use bloonio_relay_server::supervise::Pauses;
 use bloonio_wire::random::{Random, RandomError};
 use http::Request;
 use rstest::rstest;
@@ -413,4 +415,24 @@ async fn every_body_has_an_example_and_the_relay_takes_it() {
     let cancelled = bank.post("/relay/cancel/auth-challenge", example("/api/v1/relay/cancel/auth-challenge")).await;
     cancelled.expect_error(409, "ALREADY_DECIDED");
     assert_eq!(bank.post("/relay/revoke-pairing", example("/api/v1/relay/revoke-pairing")).await.status, 200);
+}
+
+#[tokio::test]
+async fn readiness_names_a_worker_that_has_fallen_over_and_goes_on_serving() {
+    let relay = TestRelay::new().await;
+    let pauses = Pauses { first: Duration::from_secs(3_600), ..Pauses::default() };
+    let fall = || async { panic!("{}", "over") };
+    let workers = relay.app.workers.clone();
+    let stopping = relay.app.stopping.clone();
+    let supervised = tokio::spawn(workers.supervise("outbox", pauses, stopping, fall));
+    while relay.app.workers.fallen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let ready = get(&relay, "/health/ready").await;
+    assert_eq!((ready.status, ready.data()), (200, &json!({"status": "degraded", "restarting": ["outbox"]})));
+    let metrics = Request::get("/metrics").header("x-admin-key", ADMIN_KEY).body(Body::empty()).unwrap();
+    let metrics = relay.send(metrics).await.text;
+    assert!(metrics.contains("bloonio_worker_restarts_total{worker=\"outbox\"} 1"), "{metrics}");
+    relay.app.stopping.cancel();
+    supervised.await.unwrap();
 }

@@ -13,6 +13,7 @@ use super::Inner;
 use super::callback::{self, Signed, Verdict};
 use crate::storage::delivery::{self, Claimed};
 use crate::storage::{Storage, StorageError};
+use crate::telemetry::metrics::WORKER_ERRORS;
 use crate::telemetry::trace;
 
 /// Attempts under way, and those that are over and wait to be settled.
@@ -79,6 +80,7 @@ pub(super) async fn run(inner: &Arc<Inner>) {
             Ok(pause) => pause,
             // What has landed stays landed, and is settled when the storage is back.
             Err(failure) => {
+                metrics::counter!(WORKER_ERRORS, "worker" => "outbox").increment(1);
                 error!(error = &failure as &dyn std::error::Error, "the outbox cannot be worked on");
                 inner.parts.limits.poll
             }

@@ -116,7 +116,13 @@ pub const CATALOGUE: &[Metric] = &[
     gauge(names::LONG_POLLS_OPEN, "Calls that wait for a decision", &[]),
     gauge(names::WORKER_UP, "1 while the worker runs, 0 while it waits to be started again", &[WORKERS]),
     counter(names::WORKER_RESTARTS, "Times that a worker fell over and was started again", &[WORKERS]),
+    counter(names::WORKER_ERRORS, "Rounds of a worker that came to nothing; it comes again", &[WORKERS]),
     counter(names::CLOCK_JUMPS, "Jumps of the system's clock by two seconds or more", &[]),
+    gauge(
+        names::CLOCK_SKEW,
+        "Seconds by which the clock of another machine is ahead of this one's",
+        &[("peer", Values::Listed(&["google", "database"]))],
+    ),
     gauge(
         names::DATABASE_CONNECTIONS,
         "Connections to the database, by pool and state",
