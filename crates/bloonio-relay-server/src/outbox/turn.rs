@@ -13,10 +13,11 @@ use tracing::{debug, error, info, warn};
 use super::callback::{Signed, Verdict};
 use super::worker::Flight;
 use super::{Inner, backoff};
+use crate::audit::{Event, Kind};
 use crate::service::tenant::Tenant;
 use crate::storage::delivery::claim::{self, ClaimLimits};
 use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
-use crate::storage::{StorageError, Tx, replay, tenant};
+use crate::storage::{StorageError, Tx, audit, replay, tenant};
 use crate::telemetry::metrics::{CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
 use crate::telemetry::stage::Stage;
 
@@ -95,6 +96,7 @@ impl Inner {
                 replay::remember(&mut tx, &claimed.tenant_id, signed.hmac.as_bytes(), signed.at).await?;
             }
         }
+        record(&mut tx, &settled, now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
@@ -116,7 +118,9 @@ impl Inner {
             return Ok(());
         }
         let mut tx = self.parts.storage.begin_shared().await?;
-        let settled = settle(&mut tx, &flight.landed, self.parts.clock.now()).await?;
+        let now = self.parts.clock.now();
+        let settled = settle(&mut tx, &flight.landed, now).await?;
+        record(&mut tx, &settled, now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
@@ -192,6 +196,26 @@ async fn settle(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Timestamp) -> R
         });
     }
     Ok(settled)
+}
+
+/// Writes to the audit trail what is over. Last in its transaction and in the order of the tenants' ids: of several
+/// workers none waits for a chain that waits for it.
+async fn record(tx: &mut Tx, settled: &[Settled], now: Timestamp) -> Result<(), StorageError> {
+    let over = |settled: &&Settled| settled.held && !matches!(settled.settlement, Settlement::Due(_));
+    let mut over: Vec<_> = settled.iter().filter(over).collect();
+    over.sort_by_key(|settled| &settled.tenant_id);
+    for settled in over {
+        let kind = match settled.settlement {
+            Settlement::Acknowledged => Kind::CallbackAcknowledged,
+            _ => Kind::CallbackDead,
+        };
+        let event = Event::new(kind, settled.delivery_id.as_str())
+            .with("attempts", settled.attempts)
+            .with("status", settled.met.status)
+            .with("error", settled.met.error);
+        audit::append(tx, &settled.tenant_id, event, now).await?;
+    }
+    Ok(())
 }
 
 fn settlement(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> Settlement {
