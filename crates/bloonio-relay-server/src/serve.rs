@@ -23,7 +23,7 @@ use crate::seal::{KeyRing, MasterKey, Sealer};
 use crate::shared::{Shared, SharedError, SharedLimits};
 use crate::shutdown::{self, Signals};
 use crate::storage::{Storage, StorageError};
-use crate::telemetry::introduction;
+use crate::telemetry::{introduction, trace};
 
 /// Opens the database as it is, and makes the file if it is missing.
 ///
@@ -141,6 +141,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let requests = listener::serve(socket, app.config.connections.clone(), router::router(&app), app.stopping.clone());
     shutdown::drain(&app, requests).await;
     introduction::stopped();
+    trace::stop().await;
     Ok(())
 }
 

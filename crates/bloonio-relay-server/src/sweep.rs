@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::app::{App, SharedApp};
 use crate::keys;
-use crate::storage::{StorageError, pairing, replay, retention};
-use crate::telemetry::skew::ClockWatch;
+use crate::storage::{StorageError, pairing, replay, retention, schema};
+use crate::telemetry::metrics::WORKER_ERRORS;
+use crate::telemetry::skew::{ClockWatch, Peer};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(30);
@@ -23,6 +24,7 @@ pub(crate) async fn run(app: SharedApp) {
         }
         clocks.look(tokio::time::Instant::now(), app.clock.now());
         if let Err(failure) = sweep(&app).await {
+            metrics::counter!(WORKER_ERRORS, "worker" => "sweep").increment(1);
             tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
         }
     }
@@ -35,6 +37,10 @@ pub(crate) async fn run(app: SharedApp) {
 pub async fn sweep(app: &Arc<App>) -> Result<(), StorageError> {
     app.limits.sweep();
     app.metrics.fold();
+    let ours = app.clock.now();
+    if let Some(theirs) = schema::clock(&app.storage).await? {
+        Peer::Database.says(theirs, ours);
+    }
     // Another relay, one without this key, may have let it go since: what is sealed from now on needs it again.
     keys::record(&app.storage, &app.sealer, app.clock.as_ref()).await?;
     app.refused.record(&app.storage, app.clock.now()).await?;

@@ -92,23 +92,19 @@ pub const CATALOGUE: &[Metric] = &[
     counter(
         names::FCM_HELD,
         "Messages not attempted because the gate to FCM is closed, by reason",
-        &[("reason", Values::Words)],
+        &[("reason", Values::Listed(&["fcm_paused", "fcm_breaker_open", "fcm_lane_full"]))],
     ),
-    counter(names::FCM_PAUSES, "Pauses that FCM asked the whole project for", &[]),
+    counter(names::FCM_PAUSES, "Pauses that FCM asked the project for", &[]),
     gauge(names::FCM_PAUSED_UNTIL, "End of the last pause, in Unix seconds", &[]),
     gauge(names::FCM_PACE, "Messages a second that the lane to FCM lets through at most", &[]),
     gauge(
         names::FCM_BREAKER_OPEN,
-        "1 while a breaker is open: nothing of its kind is sent",
+        "Whether a breaker is open",
         &[("breaker", Values::Listed(&["project", "ios", "web"]))],
     ),
     counter(names::ADDRESSES_RETIRED, "Push addresses taken out of use, by verdict", &[VERDICTS]),
-    counter(
-        names::ADDRESSES_SPARED,
-        "Verdicts against addresses that were not carried out because too many came at once",
-        &[VERDICTS],
-    ),
-    gauge(names::ADDRESS_BRAKE, "1 while the brake on a verdict is engaged", &[VERDICTS]),
+    counter(names::ADDRESSES_SPARED, "Verdicts against addresses that were not carried out, by verdict", &[VERDICTS]),
+    gauge(names::ADDRESS_BRAKE, "Whether the brake on a verdict is engaged", &[VERDICTS]),
     counter(
         names::CALLBACKS,
         "Callback attempts, by outcome",
@@ -131,7 +127,13 @@ pub const CATALOGUE: &[Metric] = &[
     gauge(names::LONG_POLLS_OPEN, "Calls that wait for a decision", &[]),
     gauge(names::WORKER_UP, "1 while the worker runs, 0 while it waits to be started again", &[WORKERS]),
     counter(names::WORKER_RESTARTS, "Times that a worker fell over and was started again", &[WORKERS]),
+    counter(names::WORKER_ERRORS, "Rounds of a worker that came to nothing; it comes again", &[WORKERS]),
     counter(names::CLOCK_JUMPS, "Jumps of the system's clock by two seconds or more", &[]),
+    gauge(
+        names::CLOCK_SKEW,
+        "Seconds by which the clock of another machine is ahead of this one's",
+        &[("peer", Values::Listed(&["google", "database"]))],
+    ),
     gauge(
         names::DATABASE_CONNECTIONS,
         "Connections to the database, by pool and state",

@@ -56,8 +56,12 @@ pub const LONG_POLLS_OPEN: &str = "bloonio_long_polls_open";
 pub const WORKER_UP: &str = "bloonio_worker_up";
 /// Times that a worker fell over, by `worker`.
 pub const WORKER_RESTARTS: &str = "bloonio_worker_restarts_total";
+/// Rounds of a worker that came to nothing, by `worker`.
+pub const WORKER_ERRORS: &str = "bloonio_worker_errors_total";
 /// Jumps of the system's clock.
 pub const CLOCK_JUMPS: &str = "bloonio_clock_jumps_total";
+/// Seconds by which the clock of another machine is ahead of this one's, by `peer`.
+pub const CLOCK_SKEW: &str = "bloonio_clock_skew_seconds";
 /// Connections to the database, by `pool` and `state`.
 pub const DATABASE_CONNECTIONS: &str = "bloonio_database_connections";
 /// Which relay this is, by `version`.
