@@ -50,21 +50,31 @@ impl std::fmt::Display for Missing {
 /// # Errors
 /// [`KeysError`].
 pub async fn check(storage: &Storage, sealer: &Sealer, now: Timestamp) -> Result<(), KeysError> {
-    for by in seal_key::needed(storage).await? {
-        let opens = match by {
-            SealedBy::Key(id) => sealer.knows(id),
-            SealedBy::Unnamed => opens_unnamed(storage, sealer).await?,
-        };
-        if opens {
-            continue;
-        }
-        let values = count(storage, by).await?;
+    for (by, values) in unknown(storage, sealer).await? {
         if values > 0 {
             return Err(KeysError::Missing { values, by: Missing(by) });
         }
         seal_key::let_go(storage, by, now).await?;
     }
     Ok(())
+}
+
+/// The keys that this database was sealed with and `sealer` does not have, each with how many values still need it.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn unknown(storage: &Storage, sealer: &Sealer) -> Result<Vec<(SealedBy, i64)>, StorageError> {
+    let mut unknown = Vec::new();
+    for by in seal_key::needed(storage).await? {
+        let opens = match by {
+            SealedBy::Key(id) => sealer.knows(id),
+            SealedBy::Unnamed => opens_unnamed(storage, sealer).await?,
+        };
+        if !opens {
+            unknown.push((by, count(storage, by).await?));
+        }
+    }
+    Ok(unknown)
 }
 
 /// How many values of all tables need this key.

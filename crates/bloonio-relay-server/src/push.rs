@@ -22,7 +22,7 @@ use bloonio_wire::device::Platform;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId};
 
 pub use dispatch::{FirstAttempts, Pusher, PusherParts};
-pub use sender::{AddressVerdict, Push, PushAddress, PushFailure, PushOutcome, PushSender, Retry};
+pub use sender::{AddressVerdict, Held, Push, PushAddress, PushFailure, PushOutcome, PushSender, Retry};
 
 /// What a push is about; the `type` of its data (PROTOCOL 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

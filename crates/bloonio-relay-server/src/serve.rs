@@ -1,19 +1,19 @@
 //! `bloonio-relay-server serve`: from settings to a listening relay, and to its end.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::random::{Random, SystemRandom};
+use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
 
 use crate::app::{App, AppParts};
 use crate::config::{Config, StoreConfig, master_key};
 use crate::http::{listener, router};
 use crate::keys::{self, KeysError};
-use crate::net::client::{ExtraRoots, push_client};
+use crate::net::client::{ExtraRoots, push_connections};
 use crate::net::guard::Guard;
 use crate::outbox::OutboxLimits;
 use crate::push::PushSender;
@@ -21,23 +21,15 @@ use crate::push::dispatch::PushLimits;
 use crate::push::fcm::{Credentials, FcmClient, FcmSender};
 use crate::seal::{KeyRing, MasterKey, Sealer};
 use crate::shutdown::{self, Signals};
-use crate::storage::Storage;
-
-/// The database's file, where no other database is configured.
-pub fn database_file(config: &StoreConfig) -> PathBuf {
-    config.data_dir.join("relay.db")
-}
+use crate::storage::{Storage, StorageError};
+use crate::telemetry::introduction;
 
 /// Opens the database as it is, and makes the file if it is missing.
 ///
 /// # Errors
 /// An unusable file or server.
 pub async fn database(config: &StoreConfig) -> anyhow::Result<Storage> {
-    let storage = match &config.database_url {
-        Some(url) => Storage::open(url).await,
-        None => Storage::open_file(&database_file(config)).await,
-    };
-    storage.context("cannot open the database")
+    connect(config).await.context("cannot open the database")
 }
 
 /// Opens the database and the keys to it; both are made at the first start.
@@ -48,7 +40,7 @@ pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, KeyRing)> {
     master_key::create_data_dir(&config.data_dir)?;
     let kept = master_key::load(config)?;
     let storage = database(config).await?;
-    storage.migrate().await.context("cannot bring the database up to date")?;
+    migrate(&storage).await?;
     let known = kept.is_some();
     let keys = match kept {
         Some(keys) => keys,
@@ -65,6 +57,30 @@ pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, KeyRing)> {
     let keys = if known { keys } else { master_key::keep(config, keys.current().clone(), &SystemRandom)? };
     keys::record(&storage, &Sealer::new(&keys), &SystemClock).await?;
     Ok((storage, keys))
+}
+
+/// Opens the database as it is; a SQLite file is created.
+///
+/// # Errors
+/// Those of [`Storage::open`].
+pub async fn connect(config: &StoreConfig) -> Result<Storage, StorageError> {
+    match &config.database_url {
+        Some(url) => Storage::open(url).await,
+        None => Storage::open_file(&config.default_database()).await,
+    }
+}
+
+/// Brings the database up to date. One that a newer relay has written to is left alone: this one does not know what its
+/// columns mean (ATTACKS A98).
+async fn migrate(storage: &Storage) -> anyhow::Result<()> {
+    match storage.migrate().await {
+        Err(StorageError::Migration(MigrateError::VersionMissing(version))) => bail!(
+            "the database was written by a newer relay (it has migration {version}, which this version {} does not know); \
+             start that version or a newer one",
+            env!("CARGO_PKG_VERSION")
+        ),
+        done => done.context("cannot bring the database up to date"),
+    }
 }
 
 /// Runs a relay until SIGTERM or SIGINT.
@@ -88,6 +104,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if let Some(admin) = &admin {
         guard.refuse_listener(admin.local_addr()?);
     }
+    let (outbox_limits, push_limits) = (OutboxLimits::default(), PushLimits::default());
     let app = App::new(AppParts {
         config: config.bound_to(address),
         storage,
@@ -97,8 +114,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         sender,
         guard,
         roots,
-        outbox_limits: OutboxLimits::default(),
-        push_limits: PushLimits::default(),
+        outbox_limits,
+        push_limits,
     })?;
     app.start();
     warn_of_open_questions(&app.config);
@@ -116,8 +133,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         stopping.cancel();
     });
     announce(address)?;
+    introduction::started(&app, address, &outbox_limits, &push_limits);
     let requests = listener::serve(socket, router::router(&app), app.stopping.clone());
     shutdown::drain(&app, requests).await;
+    introduction::stopped();
     Ok(())
 }
 
@@ -129,8 +148,8 @@ fn push_sender(
 ) -> anyhow::Result<Option<Arc<dyn PushSender>>> {
     let Some(path) = &config.fcm_credentials else { return Ok(None) };
     let credentials = Credentials::from_file(path).context("RELAY_FCM_CREDENTIALS")?;
-    let http = push_client(roots)?;
-    let client = FcmClient::new(credentials, &config.fcm_endpoint, http, Arc::clone(clock))?;
+    let connections = push_connections(roots)?;
+    let client = FcmClient::new(credentials, &config.fcm_endpoint, connections, Arc::clone(clock))?;
     client.start();
     Ok(Some(Arc::new(FcmSender::new(client, Arc::clone(clock)))))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::app::{App, SharedApp};
 use crate::keys;
 use crate::storage::{StorageError, pairing, replay, retention};
+use crate::telemetry::skew::ClockWatch;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(30);
@@ -14,11 +15,13 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(crate) async fn run(app: SharedApp) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut clocks = ClockWatch::default();
     while !app.stopping.is_cancelled() {
         tokio::select! {
             () = app.stopping.cancelled() => break,
             _ = ticks.tick() => (),
         }
+        clocks.look(tokio::time::Instant::now(), app.clock.now());
         if let Err(failure) = sweep(&app).await {
             tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
         }

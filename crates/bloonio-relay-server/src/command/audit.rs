@@ -108,7 +108,7 @@ impl AuditCommand {
 /// Opens the database as it is: looking at it changes nothing, neither its schema nor whether it is there.
 async fn open(config: &StoreConfig) -> anyhow::Result<Storage> {
     if config.database_url.is_none() {
-        let file = serve::database_file(config);
+        let file = config.default_database();
         anyhow::ensure!(file.exists(), "there is no database at {}", file.display());
     }
     serve::database(config).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
 use super::guard::Guard;
+use crate::push::fcm::Connections;
 
 /// Time for name, connection and handshake together is bounded by the caller; this bounds the TCP connection alone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -14,6 +15,8 @@ const PUSH_IDLE: Duration = Duration::from_secs(120);
 /// A ping after this much silence, and the time to answer it, while messages are under way: all of them share one
 /// connection, and one that has died without a word would otherwise swallow every message until TCP notices, minutes later.
 const PUSH_PING: Duration = Duration::from_secs(5);
+/// Connections to the push service at most.
+const PUSH_CONNECTIONS: usize = 4;
 const CALLBACK_IDLE: Duration = Duration::from_secs(30);
 
 /// A client cannot be built.
@@ -115,7 +118,16 @@ impl CallbackClient {
     }
 }
 
-/// The client for the push service: HTTP/2 by ALPN, no pings while idle (FCM answers them with GOAWAY), no overall timeout
+/// The clients for the push service, with a connection each.
+///
+/// # Errors
+/// [`ClientError::Build`].
+pub fn push_connections(roots: &ExtraRoots) -> Result<Connections, ClientError> {
+    let others: Result<Vec<_>, _> = (1..PUSH_CONNECTIONS).map(|_| push_client(roots)).collect();
+    Ok(Connections::new(push_client(roots)?, others?))
+}
+
+/// A client for the push service: HTTP/2 by ALPN, no pings while idle (FCM answers them with GOAWAY), no overall timeout
 /// (its user sets one a request).
 ///
 /// # Errors

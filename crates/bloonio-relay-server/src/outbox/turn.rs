@@ -19,6 +19,7 @@ use crate::storage::delivery::claim::{self, ClaimLimits};
 use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
 use crate::storage::{StorageError, Tx, audit, replay, tenant};
 use crate::telemetry::metrics::{CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
+use crate::telemetry::stage::Stage;
 
 /// How often the waiting rows are counted, which takes longer the more there are.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -100,6 +101,9 @@ impl Inner {
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
         for (claimed, signed) in signed {
+            if claimed.attempts == 1 {
+                Stage::OutboxWait.took(now.since(claimed.scheduled_from));
+            }
             match signed {
                 Some(signed) => flight.launch(self, claimed, signed),
                 None => flight.landed.push((claimed, Verdict::Failed(Met { status: None, error: Some("relay") }))),
@@ -168,6 +172,8 @@ struct Settled {
     delivery_id: String,
     tenant_id: TenantId,
     attempts: i64,
+    /// From the event, or the order to send again.
+    after: Duration,
     met: Met,
     settlement: Settlement,
     /// Whether the lease still held.
@@ -183,6 +189,7 @@ async fn settle(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Timestamp) -> R
             delivery_id: claimed.delivery_id.clone(),
             tenant_id: claimed.tenant_id.clone(),
             attempts: claimed.attempts,
+            after: now.since(claimed.scheduled_from),
             met: verdict.met(),
             settlement,
             held,
@@ -232,6 +239,9 @@ impl Settled {
             Settlement::Dead => "dead",
         };
         metrics::counter!(CALLBACKS, "outcome" => outcome).increment(1);
+        if self.settlement == Settlement::Acknowledged {
+            Stage::Callback.took(self.after);
+        }
         if self.settlement == Settlement::Dead {
             warn!(
                 delivery.id = self.delivery_id,

@@ -2,14 +2,14 @@
 
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::random::uniform;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::dispatch::Inner;
 use super::fcm::schedule::next_attempt;
-use super::ledger::Record;
+use super::ledger::{Ending, Record};
 use super::{AddressVerdict, Push, PushAddress, PushFailure, PushOutcome, Retry};
 use crate::storage::push::{PushJob, Retirement, Settlement};
-use crate::telemetry::metrics::FCM_SENDS;
+use crate::telemetry::metrics::{FCM_HELD, FCM_SENDS};
 
 impl Inner {
     /// One attempt, from the send to the row: answers the push service's name of the message if it was accepted.
@@ -19,25 +19,34 @@ impl Inner {
             Some(address) => self.send(job, address).await,
         };
         let now = self.parts.clock.now();
-        let (settlement, error) = match &outcome {
-            PushOutcome::Accepted { message_id } => (Settlement::Delivered(message_id.clone()), None),
-            PushOutcome::Failed(failure) => {
-                let next = self.next_attempt(job, now, failure.retry);
-                (next.map_or(Settlement::Failed, Settlement::Due), Some(failure.error))
-            }
-        };
-        metrics::counter!(FCM_SENDS, "outcome" => error.unwrap_or("accepted")).increment(1);
-        debug!(tenant.id = job.tenant_id.as_str(), push.outcome = error.unwrap_or("accepted"), "a push was attempted");
-        let comes_again = matches!(settlement, Settlement::Due(_));
-        let retirement = self.believed_verdict(job, &outcome, now);
-        self.ledger.record(Record { job: job.clone(), settlement, error, retirement, at: now }).await;
+        let ending = self.ending(job, &outcome, now);
+        let comes_again = ending.comes_again();
+        self.ledger.record(Record { job: job.clone(), ending, at: now }).await;
         if comes_again {
             self.wake.notify_one();
         }
         match outcome {
             PushOutcome::Accepted { message_id } => Some(message_id),
-            PushOutcome::Failed(_) => None,
+            PushOutcome::Failed(_) | PushOutcome::Held(_) => None,
         }
+    }
+
+    fn ending(&self, job: &PushJob, outcome: &PushOutcome, now: Timestamp) -> Ending {
+        let (settlement, error) = match outcome {
+            PushOutcome::Accepted { message_id } => (Settlement::Delivered(message_id.clone()), None),
+            PushOutcome::Failed(failure) => {
+                let next = self.next_attempt(job, now, failure.retry);
+                (next.map_or(Settlement::Failed, Settlement::Due), Some(failure.error))
+            }
+            PushOutcome::Held(held) => {
+                metrics::counter!(FCM_HELD, "reason" => held.error).increment(1);
+                debug!(tenant.id = job.tenant_id.as_str(), push.outcome = held.error, "a push was held back");
+                return Ending::Held(*held);
+            }
+        };
+        metrics::counter!(FCM_SENDS, "outcome" => error.unwrap_or("accepted")).increment(1);
+        debug!(tenant.id = job.tenant_id.as_str(), push.outcome = error.unwrap_or("accepted"), "a push was attempted");
+        Ending::Settled { settlement, error, retirement: self.believed_verdict(job, outcome, now) }
     }
 
     async fn send(&self, job: &PushJob, address: &PushAddress) -> PushOutcome {
@@ -84,13 +93,10 @@ impl Inner {
                 AddressVerdict::Dead => Some((Retirement::Dead, *error)),
                 AddressVerdict::Quarantine => Some((Retirement::Quarantined, *error)),
             },
-            PushOutcome::Accepted { .. } => None,
+            PushOutcome::Accepted { .. } | PushOutcome::Held(_) => None,
         };
-        if !self.brake.believes(now, retirement.is_some()) && retirement.is_some() {
-            error!("too many addresses are refused at once; none is retired until somebody has looked");
-            return None;
-        }
-        retirement
+        let believed = self.brakes.believes(now, retirement.map(|(verdict, _)| verdict));
+        retirement.filter(|_| believed)
     }
 }
 

@@ -9,8 +9,9 @@ use bloonio_wire::random::{Random, RandomError, hex_token};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
-use super::brake::Brake;
+use super::brake::Brakes;
 use super::ledger::Ledger;
 use super::stream::{Hint, StreamEvent};
 use super::{PushAddress, PushKind, PushSender, worker};
@@ -77,7 +78,7 @@ pub(super) struct Inner {
     pub(super) parts: PusherParts,
     pub(super) wake: Notify,
     pub(super) started_at: Timestamp,
-    pub(super) brake: Brake,
+    pub(super) brakes: Brakes,
     pub(super) ledger: Ledger,
 }
 
@@ -119,7 +120,7 @@ impl Pusher {
     /// A pusher; its later attempts rest until [`Pusher::run`] is driven.
     pub fn new(parts: PusherParts) -> Self {
         let (started_at, ledger) = (parts.clock.now(), Ledger::new(parts.storage.clone()));
-        Self { inner: Arc::new(Inner { parts, wake: Notify::new(), started_at, brake: Brake::default(), ledger }) }
+        Self { inner: Arc::new(Inner { parts, wake: Notify::new(), started_at, brakes: Brakes::default(), ledger }) }
     }
 
     /// Whether devices with an FCM address can be reached at all.
@@ -181,11 +182,12 @@ impl Pusher {
     /// Starts an attempt that no caller can cancel.
     fn start(&self, job: PushJob, index: usize, done: mpsc::UnboundedSender<(usize, Option<String>)>) {
         let inner = Arc::clone(&self.inner);
-        self.inner.parts.tracker.spawn(async move {
+        let attempt = async move {
             let accepted = inner.attempt(&job).await;
             // The caller may have gone; the row has the outcome.
             let _ = done.send((index, accepted));
-        });
+        };
+        self.inner.parts.tracker.spawn(attempt.in_current_span());
     }
 
     /// Makes the later attempts until the process stops. To be spawned once. Dropping it loses nothing: leases lapse.

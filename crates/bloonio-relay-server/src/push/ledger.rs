@@ -9,19 +9,39 @@ use bloonio_wire::clock::Timestamp;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use crate::storage::push::{self, PushJob, Retirement, Settlement};
-use crate::storage::{Storage, StorageError};
+use super::Held;
+use crate::storage::push::{self, PushJob, Retirement, Settlement, hold};
+use crate::storage::{Storage, StorageError, Tx};
+use crate::telemetry::metrics::ADDRESSES_RETIRED;
 
 /// An attempt's end.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) job: PushJob,
-    pub(super) settlement: Settlement,
-    /// A stable word for what it failed of.
-    pub(super) error: Option<&'static str>,
-    /// What becomes of the address, with the reason.
-    pub(super) retirement: Option<(Retirement, &'static str)>,
+    pub(super) ending: Ending,
     pub(super) at: Timestamp,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// With an outcome.
+    Settled {
+        settlement: Settlement,
+        /// A stable word for what it failed of.
+        error: Option<&'static str>,
+        /// What becomes of the address, with the reason.
+        retirement: Option<(Retirement, &'static str)>,
+    },
+    /// Before it began.
+    Held(Held),
+}
+
+impl Ending {
+    /// Whether the push is to be looked at again.
+    pub(super) fn comes_again(&self) -> bool {
+        matches!(self, Self::Held(_) | Self::Settled { settlement: Settlement::Due(_), .. })
+    }
 }
 
 #[derive(Debug)]
@@ -65,14 +85,26 @@ impl Ledger {
     async fn write(&self, batch: &[(Record, oneshot::Sender<()>)]) -> Result<(), StorageError> {
         let mut tx = self.storage.begin_shared().await?;
         for (record, _) in batch {
-            let job = &record.job;
-            if let (Some(to), Some(address)) = (record.retirement, &job.address) {
-                push::retire_address(&mut tx, &job.tenant_id, &job.device_id, address, to, record.at).await?;
-            }
-            if !push::settle(&mut tx, job, &record.settlement, record.error, record.at).await? {
+            if !write_one(&mut tx, record).await? {
                 warn!("the lease of a push was lost before its end");
             }
         }
         Ok(tx.commit().await?)
+    }
+}
+
+/// `false` means that the lease was lost.
+async fn write_one(tx: &mut Tx, record: &Record) -> Result<bool, StorageError> {
+    let Record { job, ending, at } = record;
+    match ending {
+        Ending::Held(held) => hold::hold(tx, job, held.until, held.error).await,
+        Ending::Settled { settlement, error, retirement } => {
+            if let (Some(to), Some(address)) = (*retirement, &job.address)
+                && push::retire_address(tx, &job.tenant_id, &job.device_id, address, to, *at).await?
+            {
+                metrics::counter!(ADDRESSES_RETIRED, "verdict" => to.0.as_str()).increment(1);
+            }
+            push::settle(tx, job, settlement, *error, *at).await
+        }
     }
 }

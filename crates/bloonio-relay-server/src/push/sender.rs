@@ -32,6 +32,14 @@ impl PushAddress {
         }
     }
 
+    /// Its kind, as it is stored.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Fid(_) => "fid",
+        }
+    }
+
     /// The bare address.
     pub fn value(&self) -> &str {
         match self {
@@ -78,6 +86,17 @@ pub enum PushOutcome {
     },
     /// It did not, or we cannot know.
     Failed(PushFailure),
+    /// It was not attempted.
+    Held(Held),
+}
+
+/// A message that the push service is not asked about now: it would only be refused, or make things worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// When to ask again.
+    pub until: Timestamp,
+    /// A short, stable word for status and metrics, such as `fcm_paused`.
+    pub error: &'static str,
 }
 
 /// Why a message was not taken, and what follows.
@@ -118,4 +137,9 @@ pub enum Retry {
 pub trait PushSender: Send + Sync + fmt::Debug {
     /// Sends `push` once (a transport may repeat what provably never left this machine).
     async fn send(&self, push: &Push) -> PushOutcome;
+
+    /// Until when every message would be [`PushOutcome::Held`], so that nobody need look for one; `None` if that is not so.
+    fn closed_until(&self) -> Option<Timestamp> {
+        None
+    }
 }

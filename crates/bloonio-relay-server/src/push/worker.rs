@@ -57,6 +57,10 @@ impl Inner {
             }
             *resumed = true;
         }
+        // Whatever is due now would only be held back again, row by row.
+        if let Some(until) = parts.sender.as_ref().and_then(|sender| sender.closed_until()) {
+            return Ok(until.since(now).clamp(Duration::from_millis(1), parts.limits.poll));
+        }
         let (ready, next_at) = push::outlook(&parts.storage, now).await?;
         let free = parts.limits.concurrency.saturating_sub(u32::try_from(flight.len()).unwrap_or(u32::MAX));
         if ready > 0 && free > 0 {

@@ -4,6 +4,7 @@
 //! once, without a claim, and if it dies the lease lapses and the push worker takes over. `stream` devices need no
 //! message: for them a prompt is delivered once it is durable (PROTOCOL 5).
 
+pub mod hold;
 pub mod status;
 
 use bloonio_wire::clock::Timestamp;
@@ -13,9 +14,9 @@ use tracing::error;
 
 use self::status::PushState;
 use super::delivery::Lease;
-use super::{Storage, StorageError, Tx};
+use super::{Storage, StorageError, Tx, hold_queue};
 use crate::push::{PushAddress, PushKind, PushTarget};
-use crate::storage::db::{Row, query, query_for};
+use crate::storage::db::{Row, query};
 
 /// What shall be pushed.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +76,16 @@ pub enum Retirement {
     Dead,
     /// Another project's.
     Quarantined,
+}
+
+impl Retirement {
+    /// The address's state as it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Quarantined => "quarantined",
+        }
+    }
 }
 
 /// Writes one row a device: `stream` devices delivered, the others under `lease` with their first attempt counted. Call
@@ -167,20 +178,6 @@ pub async fn jobs(
     rows.iter().map(job).collect()
 }
 
-/// The claim, up to the end of the selection of its rows.
-macro_rules! claim {
-    () => {
-        "-- claim_pushes
-         UPDATE pushes SET state = 'sending', attempts = attempts + 1, lease_until = $2, lease_token = $3
-         WHERE (tenant_id, subject_id, kind, device_id) IN (
-             SELECT p.tenant_id, p.subject_id, p.kind, p.device_id FROM pushes p
-             JOIN tenants t ON t.tenant_id = p.tenant_id AND t.status = 'active'
-             WHERE p.state IN ('due', 'sending')
-               AND ((p.state = 'due' AND p.next_at <= $1) OR (p.state = 'sending' AND p.lease_until <= $1))
-             ORDER BY p.next_at LIMIT $4"
-    };
-}
-
 /// Claims what is due for another attempt, and what a lapsed lease has left behind; of active tenants, and never after a
 /// prompt was answered or withdrawn or is over: such rows end here. One that cannot be read ends, too, with an alarm: it
 /// must hold up no other.
@@ -189,6 +186,7 @@ macro_rules! claim {
 /// [`StorageError::Database`].
 pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32) -> Result<Vec<PushJob>, StorageError> {
     let mut tx = storage.begin_shared().await?;
+    hold_queue(&mut tx, "pushes").await?;
     query(
         "-- expire_pushes
          UPDATE pushes SET state = 'expired', lease_until = NULL, lease_token = NULL
@@ -201,13 +199,23 @@ pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32)
     .bind(now.as_millis())
     .execute(&mut tx)
     .await?;
-    query_for(concat!(claim!(), ")"), concat!(claim!(), " FOR UPDATE OF p SKIP LOCKED)"))
-        .bind(now.as_millis())
-        .bind(lease.until.as_millis())
-        .bind(&lease.token)
-        .bind(limit)
-        .execute(&mut tx)
-        .await?;
+    query(
+        "-- claim_pushes
+         UPDATE pushes SET state = 'sending', attempts = attempts + 1, lease_until = $2, lease_token = $3
+         WHERE (tenant_id, subject_id, kind, device_id) IN (
+             SELECT p.tenant_id, p.subject_id, p.kind, p.device_id FROM pushes p
+             JOIN tenants t ON t.tenant_id = p.tenant_id AND t.status = 'active'
+             WHERE p.state IN ('due', 'sending')
+               AND ((p.state = 'due' AND p.next_at <= $1) OR (p.state = 'sending' AND p.lease_until <= $1))
+             ORDER BY p.next_at LIMIT $4
+         )",
+    )
+    .bind(now.as_millis())
+    .bind(lease.until.as_millis())
+    .bind(&lease.token)
+    .bind(limit)
+    .execute(&mut tx)
+    .await?;
     let statement = format!("-- claimed_pushes\n{JOBS} WHERE p.state IN ('due', 'sending') AND p.lease_token = $1");
     let rows = query(statement).bind(&lease.token).fetch_all(&mut tx).await?;
     let mut readable = Vec::with_capacity(rows.len());
@@ -278,7 +286,8 @@ pub async fn settle(
 }
 
 /// Takes an address out of use, with the reason; the row keeps it, so that a wrong verdict can be undone. An address that
-/// the device has replaced meanwhile is left alone.
+/// the device has replaced meanwhile is left alone, even by itself in the other kind: asking for a registration token makes
+/// FCM forget the installation id, and the other way round.
 ///
 /// # Errors
 /// [`StorageError::Database`].
@@ -290,21 +299,18 @@ pub async fn retire_address(
     to: (Retirement, &str),
     now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let state = match to.0 {
-        Retirement::Dead => "dead",
-        Retirement::Quarantined => "quarantined",
-    };
     let done = query(
         "-- retire_address
          UPDATE devices SET address_state = $4, address_reason = $5, address_changed_at = $6
-         WHERE tenant_id = $1 AND device_id = $2 AND address = $3 AND address_state = 'live'",
+         WHERE tenant_id = $1 AND device_id = $2 AND address = $3 AND address_kind = $7 AND address_state = 'live'",
     )
     .bind(tenant.as_str())
     .bind(device.as_str())
     .bind(address.value())
-    .bind(state)
+    .bind(to.0.as_str())
     .bind(to.1)
     .bind(now.as_millis())
+    .bind(address.kind())
     .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -1,7 +1,13 @@
 //! The FCM client against a scripted Google: what it asks, how often, and how it comes back from trouble.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what the scripted endpoints cannot do fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what the scripted endpoints cannot do fails the test"
+)]
 
 mod client;
+mod gate;
 mod google;
 mod tokens;

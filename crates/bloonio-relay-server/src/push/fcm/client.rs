@@ -12,6 +12,7 @@ use url::Url;
 
 use super::answer;
 use super::auth::{AccessToken, DROP_PAUSE, TokenError, TokenSource};
+use super::connections::Connections;
 use super::credentials::{Credentials, is_confidential};
 use super::error::{Cause, SendError};
 use super::message::Message;
@@ -27,7 +28,7 @@ const MAX_NAME: usize = 512;
 #[derive(Debug)]
 pub struct FcmClient {
     url: Url,
-    http: reqwest::Client,
+    connections: Connections,
     tokens: TokenSource,
     clock: Arc<dyn Clock>,
 }
@@ -49,14 +50,15 @@ struct Accepted {
 impl FcmClient {
     /// A client that sends to `endpoint` (`https://fcm.googleapis.com` in production).
     ///
-    /// `http` must follow no redirects and needs no timeout of its own, but a short one for connecting.
+    /// The clients of `connections` must follow no redirects and need no timeout of their own, but a short one for
+    /// connecting.
     ///
     /// # Errors
     /// [`EndpointError`].
     pub fn new(
         credentials: Credentials,
         endpoint: &Url,
-        http: reqwest::Client,
+        connections: impl Into<Connections>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EndpointError> {
         if !is_confidential(endpoint) || endpoint.query().is_some() {
@@ -69,8 +71,9 @@ impl FcmClient {
             credentials.project_id(),
             "messages:send",
         ]);
-        let tokens = TokenSource::new(credentials, http.clone(), Arc::clone(&clock));
-        Ok(Self { url, http, tokens, clock })
+        let connections = connections.into();
+        let tokens = TokenSource::new(credentials, connections.first(), Arc::clone(&clock));
+        Ok(Self { url, connections, tokens, clock })
     }
 
     /// Gets the first access token now instead of with the first message; see [`TokenSource::start`].
@@ -131,8 +134,8 @@ impl FcmClient {
     }
 
     async fn attempt(&self, message: &Message, token: &AccessToken) -> Result<MessageName, SendError> {
-        let request = self
-            .http
+        let http = self.connections.pick();
+        let request = http
             .post(self.url.clone())
             .bearer_auth(token.expose())
             .header(CONTENT_TYPE, "application/json")

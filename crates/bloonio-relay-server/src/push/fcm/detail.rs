@@ -8,6 +8,7 @@ use super::wait;
 
 const FCM_ERROR: &str = "google.firebase.fcm.v1.FcmError";
 const BAD_REQUEST: &str = "google.rpc.BadRequest";
+const QUOTA_FAILURE: &str = "google.rpc.QuotaFailure";
 const RETRY_INFO: &str = "google.rpc.RetryInfo";
 /// How FCM's own message calls an address that it cannot read.
 const NOT_AN_ADDRESS: &str = "not a valid FCM registration token";
@@ -46,10 +47,24 @@ impl Details {
         }
     }
 
+    /// Whether every quota that was exceeded is one device's own. Google does not say how it words that; anything doubtful
+    /// is taken for the project's quota, which costs a pause and no more.
+    pub(super) fn blame_the_device(&self) -> bool {
+        let violations =
+            self.of_type(QUOTA_FAILURE).filter_map(|detail| detail.get("violations")?.as_array()).flatten();
+        let mut violations = violations.peekable();
+        violations.peek().is_some() && violations.all(speaks_of_a_device)
+    }
+
     /// The delay of a `RetryInfo`.
     pub(super) fn retry_delay(&self) -> Option<Duration> {
         self.of_type(RETRY_INFO).filter_map(|detail| wait::proto_duration(detail.get("retryDelay")?.as_str()?)).max()
     }
+}
+
+fn speaks_of_a_device(violation: &Value) -> bool {
+    let texts = ["subject", "description"].into_iter().filter_map(|name| violation.get(name)?.as_str());
+    texts.map(str::to_ascii_lowercase).any(|text| text.contains("device"))
 }
 
 fn is_address(field: &str) -> bool {

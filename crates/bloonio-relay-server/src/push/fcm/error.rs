@@ -38,8 +38,10 @@ pub enum Cause {
     PermissionDenied,
     /// 404 without `UNREGISTERED`: wrong project, a proxy, a wrong URL. It says nothing about the device.
     NotFoundBare,
-    /// 429.
+    /// 429: too many messages of the project.
     QuotaExceeded,
+    /// 429 with a `QuotaFailure` that names the device: too many messages to this one.
+    DeviceQuotaExceeded,
     /// 500, and 5xx that nobody has explained.
     Internal,
     /// 502, 503, 504.
@@ -63,7 +65,7 @@ pub enum Cause {
 pub struct SendError {
     /// Why.
     pub cause: Cause,
-    /// How long FCM asks to wait before another try, at most an hour.
+    /// How long FCM asks to wait before another try, at most an hour; with a 429 it may leave that to us.
     pub retry_after: Option<Duration>,
 }
 
@@ -80,6 +82,7 @@ impl Cause {
             Self::PermissionDenied => "permission_denied",
             Self::NotFoundBare => "not_found",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::DeviceQuotaExceeded => "device_quota_exceeded",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
             Self::Network { sent: false } => "unreachable",
@@ -110,17 +113,14 @@ impl SendError {
             403 => Cause::PermissionDenied,
             404 if details.error_code_is("UNREGISTERED") => Cause::Unregistered,
             404 => Cause::NotFoundBare,
+            429 if details.blame_the_device() => Cause::DeviceQuotaExceeded,
             429 => Cause::QuotaExceeded,
             502..=504 => Cause::Unavailable,
             500..=599 => Cause::Internal,
             400..=499 => Cause::OurBug,
             _ => Cause::BadAnswer,
         };
-        let usual = match status {
-            429 => Some(QUOTA_WAIT),
-            502 => Some(FRONT_END_WAIT),
-            _ => None,
-        };
+        let usual = (status == 502).then_some(FRONT_END_WAIT);
         // The longer of two wishes serves both.
         let asked = wait::retry_after(headers, now).max(details.retry_delay());
         Self { cause, retry_after: asked.or(usual) }
@@ -152,6 +152,7 @@ impl SendError {
                 _,
             ) => Retry::Never,
             (_, Some(wait)) => Retry::NotBefore(wait),
+            (Cause::QuotaExceeded | Cause::DeviceQuotaExceeded, None) => Retry::NotBefore(QUOTA_WAIT),
             (_, None) => Retry::Backoff,
         }
     }
@@ -192,6 +193,11 @@ mod tests {
         json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
     }
 
+    fn quota_failure(subjects: &[&str]) -> Value {
+        let violations: Vec<_> = subjects.iter().map(|subject| json!({"subject": subject})).collect();
+        json!({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations})
+    }
+
     const KEEP: AddressVerdict = AddressVerdict::Keep;
     const DEAD: AddressVerdict = AddressVerdict::Dead;
     const QUARANTINE: AddressVerdict = AddressVerdict::Quarantine;
@@ -216,6 +222,11 @@ mod tests {
     #[case(404, refusal("Requested entity was not found.", &[]), Cause::NotFoundBare, KEEP, Retry::Never)]
     #[case(404, refusal("", &[fcm("SOMETHING_NEW")]), Cause::NotFoundBare, KEEP, Retry::Never)]
     #[case(429, refusal("", &[fcm("QUOTA_EXCEEDED")]), Cause::QuotaExceeded, KEEP, SIXTY)]
+    #[case(429, refusal("", &[fcm("QUOTA_EXCEEDED"), quota_failure(&["device:x"])]), Cause::DeviceQuotaExceeded, KEEP, SIXTY)]
+    #[case(429, refusal("", &[quota_failure(&["project:x"]), fcm("QUOTA_EXCEEDED")]), Cause::QuotaExceeded, KEEP, SIXTY)]
+    #[case(429, refusal("", &[quota_failure(&["device:x", "project:x"])]), Cause::QuotaExceeded, KEEP, SIXTY)]
+    #[case(429, refusal("", &[quota_failure(&[])]), Cause::QuotaExceeded, KEEP, SIXTY)]
+    #[case(429, b"<html>Too many requests from this device</html>".to_vec(), Cause::QuotaExceeded, KEEP, SIXTY)]
     #[case(500, refusal("", &[fcm("INTERNAL")]), Cause::Internal, KEEP, Retry::Backoff)]
     #[case(502, b"<html>please try again in 30 seconds</html>".to_vec(), Cause::Unavailable, KEEP, THIRTY)]
     #[case(503, refusal("", &[fcm("UNAVAILABLE")]), Cause::Unavailable, KEEP, Retry::Backoff)]
