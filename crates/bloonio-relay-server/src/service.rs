@@ -13,6 +13,7 @@ pub mod pairing;
 pub mod profile;
 pub mod prompt;
 pub mod receipt;
+pub mod replay;
 pub mod session;
 pub mod status;
 pub mod tenant;

@@ -27,8 +27,8 @@ use crate::http::error::ApiError;
 use crate::http::{auth, body};
 use crate::limit::Lane;
 use crate::service::error::ServiceError;
+use crate::service::replay;
 use crate::service::tenant::Tenant;
-use crate::storage::replay;
 use crate::telemetry::stage::Stage;
 
 /// A call that a tenant has signed, within its limits, and for the first time.
@@ -60,7 +60,7 @@ impl FromRequest<SharedApp> for TenantCaller {
         let tenant = match verify(app, &parts.headers, &body).await {
             Ok(verified) => verified,
             Err(refused @ ServiceError::Refused(_)) => {
-                app.limits.charge_stranger(client_address(&parts, &app.config.trusted_proxies))?;
+                app.limits.charge_stranger(client_address(&parts, &app.config.trusted_proxies)).await?;
                 return Err(refused.into());
             }
             Err(failed) => return Err(failed.into()),
@@ -125,10 +125,10 @@ async fn admit(app: &App, parts: &Parts, verified: (Tenant, Signature)) -> Resul
         return Err(ErrorCode::TenantSuspended.into());
     }
     let changes = !matches!(parts.method, Method::GET | Method::HEAD);
-    if changes && !replay::claim(&app.storage, &tenant.tenant_id, signature.as_bytes(), app.clock.now()).await? {
+    if changes && !replay::claim(app, &tenant.tenant_id, &[signature.as_bytes()]).await? {
         return Err(ErrorCode::RequestReplayed.into());
     }
     let lane = Lane::of(&parts.method, parts.uri.path());
-    app.limits.charge_tenant(&tenant.tenant_id, lane, tenant.config.rate_limit_per_min)?;
+    app.limits.charge_tenant(&tenant.tenant_id, lane, tenant.config.rate_limit_per_min).await?;
     Ok(tenant)
 }
