@@ -10,6 +10,7 @@ use bloonio_wire::secret::Secret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::refused::Refused;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::limit::Limits;
@@ -19,10 +20,11 @@ use crate::outbox::{Outbox, OutboxLimits, OutboxParts};
 use crate::push::dispatch::PushLimits;
 use crate::push::stream::StreamEvent;
 use crate::push::{PushSender, Pusher, PusherParts};
-use crate::seal::{MasterKey, SealError, Sealer};
+use crate::seal::{KeyRing, SealError, Sealer};
 use crate::service::tenant::Registry;
 use crate::storage::tenant::SealedSecret;
 use crate::storage::{Storage, StorageError};
+use crate::supervise::{Pauses, Workers};
 use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
 
@@ -50,8 +52,8 @@ pub struct AppParts {
     pub config: Config,
     /// The open and migrated database.
     pub storage: Storage,
-    /// Root of all keys.
-    pub master: MasterKey,
+    /// Roots of all keys.
+    pub keys: KeyRing,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws ids, secrets and tokens.
@@ -89,6 +91,8 @@ pub struct App {
     pub totp: Arc<dyn Totp>,
     /// Rate limits.
     pub limits: Limits,
+    /// Wrong admin keys, until they are written to the audit trail.
+    pub refused: Refused,
     /// Sends pushes.
     pub pusher: Pusher,
     /// Makes callbacks.
@@ -101,6 +105,8 @@ pub struct App {
     pub guard: Guard,
     /// The process's metrics.
     pub metrics: Metrics,
+    /// What runs beside the requests, and whether it does.
+    pub workers: Workers,
     /// Everything that runs beside the requests.
     pub tracker: TaskTracker,
     /// Cancelled when the relay shall stop: whoever waits for something ends at once.
@@ -113,9 +119,9 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub fn new(parts: AppParts) -> Result<SharedApp, AppError> {
-        let AppParts { config, storage, master, clock, random, sender, guard, roots, .. } = parts;
+        let AppParts { config, storage, keys, clock, random, sender, guard, roots, .. } = parts;
         let (tracker, stopping, streams) = (TaskTracker::new(), CancellationToken::new(), Hub::default());
-        let sealer = Sealer::new(&master);
+        let sealer = Sealer::new(&keys);
         let pusher = Pusher::new(PusherParts {
             storage: storage.clone(),
             clock: Arc::clone(&clock),
@@ -143,10 +149,12 @@ impl App {
         })?;
         Ok(Arc::new(Self {
             decoy: Decoy::new(&sealer, random.as_ref())?,
-            tokens: Tokens::new(&master),
+            tokens: Tokens::new(keys),
             totp: Arc::new(totp),
             limits: Limits::new(Arc::clone(&clock)),
+            refused: Refused::default(),
             metrics: Metrics::install(),
+            workers: Workers::default(),
             prompts: Hub::default(),
             config,
             storage,
@@ -164,9 +172,20 @@ impl App {
 
     /// Starts what runs beside the requests: callbacks, later pushes, sweeping.
     pub fn start(self: &Arc<Self>) {
-        self.tracker.spawn(self.outbox.clone().run());
-        self.tracker.spawn(self.pusher.clone().run());
-        self.tracker.spawn(crate::sweep::run(Arc::clone(self)));
+        self.metrics.started(self.clock.now());
+        let (outbox, pusher, app) = (self.outbox.clone(), self.pusher.clone(), Arc::clone(self));
+        self.supervise("outbox", move || outbox.clone().run());
+        self.supervise("push", move || pusher.clone().run());
+        self.supervise("sweep", move || crate::sweep::run(Arc::clone(&app)));
+    }
+
+    /// Keeps a worker running until the relay stops.
+    fn supervise<F>(&self, worker: &'static str, start: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let workers = self.workers.clone();
+        self.tracker.spawn(workers.supervise(worker, Pauses::default(), self.stopping.clone(), start));
     }
 
     /// The operator calls on tenants.

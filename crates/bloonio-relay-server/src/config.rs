@@ -8,10 +8,12 @@ pub mod master_key;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bloonio_wire::secret::Secret;
 use ipnet::IpNet;
+use sqlx::sqlite::SqliteConnectOptions;
 use url::Url;
 
 use crate::net::guard::GuardPolicy;
@@ -51,10 +53,15 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The master key's file holds something else.
-    #[error("{path} does not hold 32 bytes in base64; restore it from its backup, nothing sealed opens without it")]
+    #[error(
+        "line {line} of {path} does not hold 32 bytes in base64; restore the file from its backup, nothing sealed opens \
+         without it"
+    )]
     BadMasterKey {
         /// The file.
         path: String,
+        /// Which line, from 1.
+        line: usize,
     },
     /// No randomness for a fresh master key.
     #[error(transparent)]
@@ -76,6 +83,8 @@ pub struct StoreConfig {
     pub database_url: Option<String>,
     /// Master key in base64, if it is not kept in the data folder.
     pub master_key: Option<Secret>,
+    /// Master keys in base64 that open only.
+    pub master_key_previous: Vec<Secret>,
     /// Form of the log.
     pub log_format: LogFormat,
 }
@@ -90,8 +99,25 @@ impl StoreConfig {
             data_dir: args.relay_data_dir,
             database_url: args.relay_database_url.filter(|url| !url.is_empty()).map(database_url).transpose()?,
             master_key: args.relay_master_key.filter(|key| !key.expose().is_empty()),
+            master_key_previous: args
+                .relay_master_key_previous
+                .into_iter()
+                .filter(|key| !key.expose().trim().is_empty())
+                .collect(),
             log_format: args.relay_log_format,
         })
+    }
+
+    /// The database's file, unless a URL names another.
+    pub fn default_database(&self) -> PathBuf {
+        self.data_dir.join("relay.db")
+    }
+
+    /// The file of the database, if it is SQLite's, and whether or not it is there.
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        let Some(url) = &self.database_url else { return Some(self.default_database()) };
+        let options = url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok()).flatten();
+        options.map(|options| options.get_filename().to_owned())
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, SharedApp};
+use crate::keys;
 use crate::storage::{StorageError, pairing, replay, retention};
+use crate::telemetry::skew::ClockWatch;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(30);
@@ -13,11 +15,13 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(crate) async fn run(app: SharedApp) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut clocks = ClockWatch::default();
     while !app.stopping.is_cancelled() {
         tokio::select! {
             () = app.stopping.cancelled() => break,
             _ = ticks.tick() => (),
         }
+        clocks.look(tokio::time::Instant::now(), app.clock.now());
         if let Err(failure) = sweep(&app).await {
             tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
         }
@@ -31,6 +35,9 @@ pub(crate) async fn run(app: SharedApp) {
 pub async fn sweep(app: &Arc<App>) -> Result<(), StorageError> {
     app.limits.sweep();
     app.metrics.fold();
+    // Another relay, one without this key, may have let it go since: what is sealed from now on needs it again.
+    keys::record(&app.storage, &app.sealer, app.clock.as_ref()).await?;
+    app.refused.record(&app.storage, app.clock.now()).await?;
     let replays = replay::sweep(&app.storage, app.clock.now()).await?;
     let proofs = pairing::forget_proofs(&app.storage, app.clock.now()).await?;
     let over = retention::sweep(&app.storage, app.clock.now()).await?;

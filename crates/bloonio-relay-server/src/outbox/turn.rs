@@ -13,11 +13,13 @@ use tracing::{debug, error, info, warn};
 use super::callback::{Signed, Verdict};
 use super::worker::Flight;
 use super::{Inner, backoff};
+use crate::audit::{Event, Kind};
 use crate::service::tenant::Tenant;
 use crate::storage::delivery::claim::{self, ClaimLimits};
 use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
-use crate::storage::{StorageError, Tx, replay, tenant};
+use crate::storage::{StorageError, Tx, audit, replay, tenant};
 use crate::telemetry::metrics::{CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
+use crate::telemetry::stage::Stage;
 
 /// How often the waiting rows are counted, which takes longer the more there are.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -94,10 +96,14 @@ impl Inner {
                 replay::remember(&mut tx, &claimed.tenant_id, signed.hmac.as_bytes(), signed.at).await?;
             }
         }
+        record(&mut tx, &settled, now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
         for (claimed, signed) in signed {
+            if claimed.attempts == 1 {
+                Stage::OutboxWait.took(now.since(claimed.scheduled_from));
+            }
             match signed {
                 Some(signed) => flight.launch(self, claimed, signed),
                 None => flight.landed.push((claimed, Verdict::Failed(Met { status: None, error: Some("relay") }))),
@@ -112,7 +118,9 @@ impl Inner {
             return Ok(());
         }
         let mut tx = self.parts.storage.begin_shared().await?;
-        let settled = settle(&mut tx, &flight.landed, self.parts.clock.now()).await?;
+        let now = self.parts.clock.now();
+        let settled = settle(&mut tx, &flight.landed, now).await?;
+        record(&mut tx, &settled, now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
@@ -164,6 +172,8 @@ struct Settled {
     delivery_id: String,
     tenant_id: TenantId,
     attempts: i64,
+    /// From the event, or the order to send again.
+    after: Duration,
     met: Met,
     settlement: Settlement,
     /// Whether the lease still held.
@@ -179,12 +189,33 @@ async fn settle(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Timestamp) -> R
             delivery_id: claimed.delivery_id.clone(),
             tenant_id: claimed.tenant_id.clone(),
             attempts: claimed.attempts,
+            after: now.since(claimed.scheduled_from),
             met: verdict.met(),
             settlement,
             held,
         });
     }
     Ok(settled)
+}
+
+/// Writes to the audit trail what is over. Last in its transaction and in the order of the tenants' ids: of several
+/// workers none waits for a chain that waits for it.
+async fn record(tx: &mut Tx, settled: &[Settled], now: Timestamp) -> Result<(), StorageError> {
+    let over = |settled: &&Settled| settled.held && !matches!(settled.settlement, Settlement::Due(_));
+    let mut over: Vec<_> = settled.iter().filter(over).collect();
+    over.sort_by_key(|settled| &settled.tenant_id);
+    for settled in over {
+        let kind = match settled.settlement {
+            Settlement::Acknowledged => Kind::CallbackAcknowledged,
+            _ => Kind::CallbackDead,
+        };
+        let event = Event::new(kind, settled.delivery_id.as_str())
+            .with("attempts", settled.attempts)
+            .with("status", settled.met.status)
+            .with("error", settled.met.error);
+        audit::append(tx, &settled.tenant_id, event, now).await?;
+    }
+    Ok(())
 }
 
 fn settlement(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> Settlement {
@@ -208,6 +239,9 @@ impl Settled {
             Settlement::Dead => "dead",
         };
         metrics::counter!(CALLBACKS, "outcome" => outcome).increment(1);
+        if self.settlement == Settlement::Acknowledged {
+            Stage::Callback.took(self.after);
+        }
         if self.settlement == Settlement::Dead {
             warn!(
                 delivery.id = self.delivery_id,
