@@ -80,7 +80,11 @@ macro_rules! step {
     };
 }
 
-const STEPS: &[Step] = &[step!(1, "relay", "0001_relay.sql"), step!(2, "retention", "0002_retention.sql")];
+const STEPS: &[Step] = &[
+    step!(1, "relay", "0001_relay.sql"),
+    step!(2, "retention", "0002_retention.sql"),
+    step!(4, "failing lanes", "0004_failing_lanes.sql"),
+];
 
 /// Where the migrations that were run are counted. It must never change: they would be run again.
 const MIGRATIONS_TABLE: &str = "_sqlx_migrations";

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, SharedApp};
+use crate::push::hygiene::Hygiene;
 use crate::storage::{StorageError, pairing, replay, retention};
 
 /// How often.
@@ -13,12 +14,17 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(crate) async fn run(app: SharedApp) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut hygiene = Hygiene::default();
     while !app.stopping.is_cancelled() {
         tokio::select! {
             () = app.stopping.cancelled() => break,
             _ = ticks.tick() => (),
         }
-        if let Err(failure) = sweep(&app).await {
+        let swept = match sweep(&app).await {
+            Ok(()) => hygiene.look(&app.storage, app.clock.now()).await,
+            failed => failed,
+        };
+        if let Err(failure) = swept {
             tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
         }
     }

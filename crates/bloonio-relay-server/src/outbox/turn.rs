@@ -10,14 +10,14 @@ use bloonio_wire::id::TenantId;
 use bloonio_wire::random::{RandomError, hex_token};
 use tracing::{debug, error, info, warn};
 
-use super::callback::{Signed, Verdict};
+use super::callback::{Signed, UNSIGNED, Verdict};
 use super::worker::Flight;
-use super::{Inner, backoff};
+use super::{Inner, backoff, breaker};
 use crate::service::tenant::Tenant;
 use crate::storage::delivery::claim::{self, ClaimLimits};
-use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
+use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, health, listing};
 use crate::storage::{StorageError, Tx, replay, tenant};
-use crate::telemetry::metrics::{CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
+use crate::telemetry::metrics::{CALLBACK_BREAKERS_OPEN, CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
 
 /// How often the waiting rows are counted, which takes longer the more there are.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -75,6 +75,7 @@ impl Turns {
         let age = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
         metrics::gauge!(OUTBOX_WAITING).set(waiting as f64);
         metrics::gauge!(OUTBOX_OLDEST_SECONDS).set(age.as_secs_f64());
+        metrics::gauge!(CALLBACK_BREAKERS_OPEN).set(health::tripped(&inner.parts.storage).await? as f64);
         Ok(())
     }
 }
@@ -86,6 +87,7 @@ impl Inner {
         let lease = Lease { token, until: now.plus(self.parts.limits.lease) };
         let mut tx = self.parts.storage.begin_shared().await?;
         let settled = settle(&mut tx, &flight.landed, now).await?;
+        let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
         let claimed = claim::claim(&mut tx, now, &lease, limits).await?;
         let signed = self.sign(&mut tx, claimed, now).await?;
         for (claimed, signed) in &signed {
@@ -97,10 +99,11 @@ impl Inner {
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
+        changes.report();
         for (claimed, signed) in signed {
             match signed {
                 Some(signed) => flight.launch(self, claimed, signed),
-                None => flight.landed.push((claimed, Verdict::Failed(Met { status: None, error: Some("relay") }))),
+                None => flight.landed.push((claimed, Verdict::Failed(Met { status: None, error: Some(UNSIGNED) }))),
             }
         }
         Ok(())
@@ -112,10 +115,13 @@ impl Inner {
             return Ok(());
         }
         let mut tx = self.parts.storage.begin_shared().await?;
-        let settled = settle(&mut tx, &flight.landed, self.parts.clock.now()).await?;
+        let now = self.parts.clock.now();
+        let settled = settle(&mut tx, &flight.landed, now).await?;
+        let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
+        changes.report();
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
 use tracing::error;
 
+use super::health::TRIPS_AFTER;
 use super::{Claimed, Lease};
 use crate::storage::db::{Row, query, query_for};
 use crate::storage::{Storage, StorageError, Tx};
@@ -32,7 +33,7 @@ macro_rules! queue {
         SELECT (SELECT min(d.lane) FROM deliveries d WHERE d.state IN ('due', 'sending') AND d.lane > lanes.lane)
         FROM lanes WHERE lanes.lane IS NOT NULL
     ), ready AS (
-        SELECT d.delivery_id, d.next_at, d.attempts > 0 AS retry,
+        SELECT d.delivery_id, d.lane, d.next_at, d.attempts > 0 AS retry,
                row_number() OVER (PARTITION BY lanes.lane ORDER BY d.attempts > 0, d.next_at, d.delivery_id)
                + (SELECT count(*) FROM deliveries b WHERE b.state = 'sending' AND b.lane = lanes.lane AND b.next_at > $1)
                AS place
@@ -54,7 +55,9 @@ macro_rules! queue {
         ) AND EXISTS (SELECT 1 FROM tenants t WHERE t.tenant_id = d.tenant_id AND t.status = 'active')
     ), queue AS (
         SELECT delivery_id, retry, row_number() OVER (PARTITION BY retry ORDER BY place, next_at, delivery_id) AS turn
-        FROM ready WHERE place <= $4
+        FROM ready WHERE place <= $4 AND (
+            place = 1 OR NOT EXISTS (SELECT 1 FROM failing_lanes f WHERE f.lane = ready.lane AND f.failures >= $7)
+        )
     ), next AS (
         SELECT delivery_id FROM queue WHERE retry = FALSE OR turn <= $6 ORDER BY turn, retry LIMIT $5
     )"
@@ -86,7 +89,8 @@ const CLAIM_POSTGRES: &str = concat!(
 
 /// Claims what is due, and what a lapsed lease has left behind, of active tenants: a suspended tenant's callbacks are
 /// held (PROTOCOL 3). Lanes take turns: the first row of every lane comes before the second of any, so that a thousand
-/// rows of one lane delay no other lane's first. So do first attempts and retries, so that neither starves the other.
+/// rows of one lane delay no other lane's first. So do first attempts and retries, so that neither starves the other. A
+/// lane that has tripped has one row in flight (see [`super::health`]).
 ///
 /// A row that cannot be read is given up at once, with an alarm: it must hold up nobody else's.
 ///
@@ -105,6 +109,7 @@ pub async fn claim(
         .bind(limits.per_lane)
         .bind(limits.total)
         .bind(limits.retries)
+        .bind(TRIPS_AFTER)
         .fetch_all(&mut *tx)
         .await?;
     let mut readable = Vec::with_capacity(rows.len());
