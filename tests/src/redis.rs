@@ -5,58 +5,15 @@ mod sentinel;
 mod tls;
 mod wire;
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 
+use crate::keeper::{Keeper, free_port, signal};
 use crate::wait;
 
 pub use cluster::Cluster;
 pub use sentinel::Sentinel;
 pub use tls::TlsServer;
 pub use wire::Wire;
-
-/// Keeps a server as long as its standard input is open. That closes when the test lets go of it, and when the test's
-/// process ends in whatever way.
-const KEEPER: &str = r#"
-folder=$1
-shift
-redis-server "$@" --dir "$folder" >>"$folder/log" 2>&1 &
-server=$!
-echo "$server"
-read -r _
-kill -9 "$server" 2>/dev/null
-wait "$server"
-rm -rf "$folder"
-"#;
-
-/// A shell that keeps one server process.
-#[derive(Debug)]
-struct Keeper {
-    shell: Child,
-    server: u32,
-}
-
-impl Keeper {
-    fn start(folder: &Path, arguments: &[String]) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "redis-keeper"]).arg(folder).args(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut shell = command.spawn().expect("a shell");
-        let output = shell.stdout.take().expect("standard output is piped");
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).expect("the server's process id");
-        let server = line.trim().parse().expect("a process id");
-        Self { shell, server }
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        drop(self.shell.stdin.take());
-        let _ = self.shell.wait();
-    }
-}
 
 /// One running server.
 #[derive(Debug)]
@@ -107,7 +64,10 @@ impl RedisServer {
 
     /// Whether it runs: it does not if the port is taken.
     async fn launch(&mut self) -> bool {
-        let keeper = Keeper::start(&self.folder, &self.arguments);
+        let folder = self.folder.to_str().expect("a path in UTF-8").to_owned();
+        let program = ["redis-server".to_owned()];
+        let command = [&program[..], &self.arguments, &["--dir".to_owned(), folder]].concat();
+        let keeper = Keeper::start(&self.folder, &command);
         self.keepers.push(keeper);
         let server: &Self = self;
         wait::until("redis to accept connections or to fail", || async move {
@@ -162,18 +122,6 @@ impl RedisServer {
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.unwrap_or_default().trim().to_owned()
     }
-}
-
-/// Sends a signal to one process.
-fn signal(name: &str, process: u32) {
-    // The shell's own `kill`: a bare system has no other.
-    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().expect("a shell");
-    assert!(sent.success(), "process {process} cannot be told");
-}
-
-async fn free_port() -> u16 {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 async fn command(port: u16, arguments: &[&str]) -> String {

@@ -33,11 +33,21 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     if arguments.is_empty() {
         run(&["test", "--workspace", "--all-features", "--doc", "--quiet"], &[], &[])?;
     }
-    if has_nextest() {
-        run(&["nextest", "run", "--workspace", "--all-features"], arguments, &[])
-    } else {
-        run(&["test", "--workspace", "--all-features", "--lib", "--bins", "--tests"], arguments, &[])
-    }
+    let runner: &[&str] = if has_nextest() { &["nextest", "run"] } else { &["test", "--lib", "--bins", "--tests"] };
+    run(&[runner, &["--workspace", "--all-features"]].concat(), arguments, &[])?;
+    if arguments.is_empty() { relay_on_postgres(runner) } else { Ok(()) }
+}
+
+/// The relay's own tests once more, each on a database of its own on a private PostgreSQL server.
+fn relay_on_postgres(runner: &[&str]) -> anyhow::Result<()> {
+    let mut with_postgres = cargo();
+    with_postgres.args(["run", "--quiet", "--package", "bloonio-tests", "--bin", "with-postgres", "--"]);
+    with_postgres.arg(cargo().get_program()).args(runner);
+    with_postgres.args(["--package", "bloonio-relay-server", "--all-features"]);
+    eprintln!("==> the relay's tests on PostgreSQL");
+    let status = with_postgres.status().context("cargo run does not start")?;
+    ensure!(status.success(), "the relay's tests on PostgreSQL failed");
+    Ok(())
 }
 
 /// Formatting and clippy.

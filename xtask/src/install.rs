@@ -13,6 +13,7 @@ struct Program {
 const PROGRAMS: &[Program] = &[
     Program { name: "chromium", package: "chromium", wanted_by: "the browser tests" },
     Program { name: "chromedriver", package: "chromium-driver", wanted_by: "the browser tests" },
+    Program { name: "psql", package: "postgresql", wanted_by: "the tests of the relay on PostgreSQL" },
     Program { name: "redis-cli", package: "redis-tools", wanted_by: "the tests of the Redis store" },
     Program { name: "redis-server", package: "redis-server", wanted_by: "the tests of the Redis store" },
 ];
@@ -38,6 +39,13 @@ pub fn missing_programs() {
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        && (program != "psql" || has_postgres_server())
+}
+
+/// The client can be there without the server, which Debian keeps off the path.
+fn has_postgres_server() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join("bin/postgres").is_file())
 }
 
 fn is_root() -> bool {

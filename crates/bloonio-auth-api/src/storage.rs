@@ -8,7 +8,8 @@ use sqlx::migrate::MigrateError;
 
 use crate::db::{Pool, Step};
 
-const STEPS: &[Step] = &[Step {
+/// The steps of the schema.
+pub const STEPS: &[Step] = &[Step {
     version: 1,
     name: "totp",
     sqlite: include_str!("../migrations/sqlite/0001_totp.sql"),
@@ -16,7 +17,7 @@ const STEPS: &[Step] = &[Step {
 }];
 
 /// Where the migrations that were run are counted. It must never change: they would be run again.
-const MIGRATIONS_TABLE: &str = "_auth_api_migrations";
+pub const MIGRATIONS_TABLE: &str = "_auth_api_migrations";
 
 /// Brings the tables up to date.
 ///

@@ -23,6 +23,7 @@ use crate::seal::{MasterKey, SealError, Sealer};
 use crate::service::tenant::Registry;
 use crate::storage::tenant::SealedSecret;
 use crate::storage::{Storage, StorageError};
+use crate::supervise::{Pauses, Workers};
 use crate::telemetry::metrics::Metrics;
 use crate::token::Tokens;
 
@@ -101,6 +102,8 @@ pub struct App {
     pub guard: Guard,
     /// The process's metrics.
     pub metrics: Metrics,
+    /// What runs beside the requests, and whether it does.
+    pub workers: Workers,
     /// Everything that runs beside the requests.
     pub tracker: TaskTracker,
     /// Cancelled when the relay shall stop: whoever waits for something ends at once.
@@ -147,6 +150,7 @@ impl App {
             totp: Arc::new(totp),
             limits: Limits::new(Arc::clone(&clock)),
             metrics: Metrics::install(),
+            workers: Workers::default(),
             prompts: Hub::default(),
             config,
             storage,
@@ -164,9 +168,20 @@ impl App {
 
     /// Starts what runs beside the requests: callbacks, later pushes, sweeping.
     pub fn start(self: &Arc<Self>) {
-        self.tracker.spawn(self.outbox.clone().run());
-        self.tracker.spawn(self.pusher.clone().run());
-        self.tracker.spawn(crate::sweep::run(Arc::clone(self)));
+        self.metrics.started(self.clock.now());
+        let (outbox, pusher, app) = (self.outbox.clone(), self.pusher.clone(), Arc::clone(self));
+        self.supervise("outbox", move || outbox.clone().run());
+        self.supervise("push", move || pusher.clone().run());
+        self.supervise("sweep", move || crate::sweep::run(Arc::clone(&app)));
+    }
+
+    /// Keeps a worker running until the relay stops.
+    fn supervise<F>(&self, worker: &'static str, start: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let workers = self.workers.clone();
+        self.tracker.spawn(workers.supervise(worker, Pauses::default(), self.stopping.clone(), start));
     }
 
     /// The operator calls on tenants.

@@ -1,11 +1,17 @@
 //! What the command line can do.
 
+pub mod callbacks;
+pub mod doctor;
 pub mod healthcheck;
+pub mod migrate;
+pub mod output;
 pub mod tenant;
 
+use bloonio_wire::code::ErrorCode;
 use clap::Subcommand;
 
 use crate::config::{Config, RelayArgs, StoreArgs, StoreConfig};
+use crate::service::error::ServiceError;
 use crate::{http, serve, telemetry};
 
 /// A command.
@@ -17,10 +23,17 @@ pub enum Command {
     /// with RUST_LOG, default info). Every flag can be given as an environment variable.
     Serve(Box<RelayArgs>),
     /// Create the database, or bring it up to date, and end.
-    Migrate(StoreArgs),
+    Migrate(migrate::MigrateArgs),
+    /// Look at everything that `serve` needs with these settings, and say what to do about what is found.
+    ///
+    /// Nothing is changed. Exit code 0 if a relay can run, else 1; with --strict, 1 for warnings, too.
+    Doctor(doctor::DoctorArgs),
     /// Manage tenants directly in the database, without a running relay and without the admin key.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Look at the outbox of callbacks and send them again, directly in the database.
+    #[command(subcommand)]
+    Callbacks(callbacks::CallbacksCommand),
     /// Print the OpenAPI document of the relay.
     Openapi,
     /// Ask a running relay whether it is ready; exit code 0 if it is.
@@ -39,12 +52,10 @@ impl Command {
                 telemetry::start_log(config.store.log_format);
                 serve::serve(config).await
             }
-            Self::Migrate(args) => {
-                let (storage, _master) = serve::open(&store(args)?).await?;
-                storage.close().await;
-                Ok(())
-            }
+            Self::Migrate(args) => args.run().await,
+            Self::Doctor(args) => args.run().await,
             Self::Tenant(command) => command.run().await,
+            Self::Callbacks(command) => command.run().await,
             Self::Openapi => print(&http::openapi::json()?),
             Self::Healthcheck(args) => args.run().await,
         }
@@ -56,6 +67,18 @@ pub(crate) fn store(args: StoreArgs) -> anyhow::Result<StoreConfig> {
     let config = StoreConfig::from_args(args)?;
     telemetry::start_log(config.log_format);
     Ok(config)
+}
+
+/// A refusal, for the person at the terminal.
+pub(crate) fn explain(error: ServiceError, subject: &str) -> anyhow::Error {
+    match error {
+        ServiceError::Invalid(problems) => {
+            let problems: Vec<_> = problems.iter().map(|p| format!("{} {}", p.field, p.problem)).collect();
+            anyhow::anyhow!("{}", problems.join("; "))
+        }
+        ServiceError::Refused(ErrorCode::NotFound) => anyhow::anyhow!("there is no such {subject} (NOT_FOUND)"),
+        other => other.into(),
+    }
 }
 
 /// Prints to standard output; whoever closes the pipe early has seen enough.

@@ -8,10 +8,12 @@ pub mod master_key;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bloonio_wire::secret::Secret;
 use ipnet::IpNet;
+use sqlx::sqlite::SqliteConnectOptions;
 use url::Url;
 
 use crate::net::guard::GuardPolicy;
@@ -92,6 +94,18 @@ impl StoreConfig {
             master_key: args.relay_master_key.filter(|key| !key.expose().is_empty()),
             log_format: args.relay_log_format,
         })
+    }
+
+    /// The database's file, unless a URL names another.
+    pub fn default_database(&self) -> PathBuf {
+        self.data_dir.join("relay.db")
+    }
+
+    /// The file of the database, if it is SQLite's, and whether or not it is there.
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        let Some(url) = &self.database_url else { return Some(self.default_database()) };
+        let options = url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok()).flatten();
+        options.map(|options| options.get_filename().to_owned())
     }
 }
 

@@ -24,6 +24,7 @@ pub mod serve;
 pub mod service;
 pub mod shutdown;
 pub mod storage;
+pub mod supervise;
 pub mod sweep;
 pub mod telemetry;
 pub mod token;

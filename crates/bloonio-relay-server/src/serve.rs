@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::random::{Random, SystemRandom};
+use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
 
 use crate::app::{App, AppParts};
@@ -19,7 +20,8 @@ use crate::push::dispatch::PushLimits;
 use crate::push::fcm::{Credentials, FcmClient, FcmSender, LaneLimits};
 use crate::seal::{MasterKey, Sealer};
 use crate::shutdown::{self, Signals};
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
+use crate::telemetry::introduction;
 
 /// Opens the database and the key to it; both are made at the first start.
 ///
@@ -28,12 +30,8 @@ use crate::storage::Storage;
 pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, MasterKey)> {
     master_key::create_data_dir(&config.data_dir)?;
     let kept = master_key::load(config)?;
-    let storage = match &config.database_url {
-        Some(url) => Storage::open(url).await,
-        None => Storage::open_file(&config.data_dir.join("relay.db")).await,
-    };
-    let storage = storage.context("cannot open the database")?;
-    storage.migrate().await.context("cannot bring the database up to date")?;
+    let storage = connect(config).await.context("cannot open the database")?;
+    migrate(&storage).await?;
     if let Some(master) = kept {
         let fits = storage.opens_with(&Sealer::new(&master)).await?;
         ensure!(fits, "the master key does not open this database; use the one that it was made with");
@@ -48,6 +46,30 @@ pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, MasterKey)> 
         "there is no master key, and this database was made with one; restore master.key from its backup"
     );
     Ok((storage, master_key::keep(config, fresh, &SystemRandom)?))
+}
+
+/// Opens the database as it is; a SQLite file is created.
+///
+/// # Errors
+/// Those of [`Storage::open`].
+pub async fn connect(config: &StoreConfig) -> Result<Storage, StorageError> {
+    match &config.database_url {
+        Some(url) => Storage::open(url).await,
+        None => Storage::open_file(&config.default_database()).await,
+    }
+}
+
+/// Brings the database up to date. One that a newer relay has written to is left alone: this one does not know what its
+/// columns mean (ATTACKS A98).
+async fn migrate(storage: &Storage) -> anyhow::Result<()> {
+    match storage.migrate().await {
+        Err(StorageError::Migration(MigrateError::VersionMissing(version))) => bail!(
+            "the database was written by a newer relay (it has migration {version}, which this version {} does not know); \
+             start that version or a newer one",
+            env!("CARGO_PKG_VERSION")
+        ),
+        done => done.context("cannot bring the database up to date"),
+    }
 }
 
 /// Runs a relay until SIGTERM or SIGINT.
@@ -71,6 +93,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if let Some(admin) = &admin {
         guard.refuse_listener(admin.local_addr()?);
     }
+    let (outbox_limits, push_limits) = (OutboxLimits::default(), PushLimits::default());
     let app = App::new(AppParts {
         config: config.bound_to(address),
         storage,
@@ -80,8 +103,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         sender,
         guard,
         roots,
-        outbox_limits: OutboxLimits::default(),
-        push_limits: PushLimits::default(),
+        outbox_limits,
+        push_limits,
     })?;
     app.start();
     warn_of_open_questions(&app.config);
@@ -99,8 +122,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         stopping.cancel();
     });
     announce(address)?;
+    introduction::started(&app, address, &outbox_limits, &push_limits);
     let requests = listener::serve(socket, router::router(&app), app.stopping.clone());
     shutdown::drain(&app, requests).await;
+    introduction::stopped();
     Ok(())
 }
 

@@ -21,6 +21,7 @@ pub mod prompt;
 pub mod push;
 pub mod replay;
 pub mod retention;
+pub mod schema;
 pub mod tenant;
 
 use std::path::Path;
@@ -235,10 +236,23 @@ impl Storage {
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn hold(tx: &mut Tx, tenant: &TenantId) -> Result<(), StorageError> {
-    let mut framed = Framed::new("bloonio-tenant-transaction");
-    framed.text(tenant.as_str());
+    Ok(tx.hold(name_of("bloonio-tenant-transaction", tenant.as_str())).await?)
+}
+
+/// Makes the rest of a transaction the only one that claims from `queue`, after what it holds of tenants.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub(crate) async fn hold_queue(tx: &mut Tx, queue: &str) -> Result<(), StorageError> {
+    Ok(tx.hold(name_of("bloonio-queue-transaction", queue)).await?)
+}
+
+/// A name as PostgreSQL's advisory locks know them: numbers. Two texts of the same number would only wait for each other.
+fn name_of(domain: &str, text: &str) -> i64 {
+    let mut framed = Framed::new(domain);
+    framed.text(text);
     let [a, b, c, d, e, f, g, h, ..] = framed.digest();
-    Ok(tx.hold(i64::from_be_bytes([a, b, c, d, e, f, g, h])).await?)
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]

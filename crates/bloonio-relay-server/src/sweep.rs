@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::app::{App, SharedApp};
 use crate::push::hygiene::Hygiene;
 use crate::storage::{StorageError, pairing, replay, retention};
+use crate::telemetry::skew::ClockWatch;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(30);
@@ -15,11 +16,13 @@ pub(crate) async fn run(app: SharedApp) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut hygiene = Hygiene::default();
+    let mut clocks = ClockWatch::default();
     while !app.stopping.is_cancelled() {
         tokio::select! {
             () = app.stopping.cancelled() => break,
             _ = ticks.tick() => (),
         }
+        clocks.look(tokio::time::Instant::now(), app.clock.now());
         let swept = match sweep(&app).await {
             Ok(()) => hygiene.look(&app.storage, app.clock.now()).await,
             failed => failed,

@@ -1,6 +1,13 @@
 //! Logs and metrics. Logs go to standard error; what they must never hold is SECURITY, "Outbound and operators".
 
+pub mod catalogue;
+pub mod introduction;
 pub mod metrics;
+pub mod open;
+pub mod pool;
+mod process;
+pub mod skew;
+pub mod stage;
 
 use std::io::IsTerminal;
 
@@ -15,7 +22,16 @@ pub const AUDIT: &str = "bloonio::audit";
 
 /// Starts logging to standard error. `RUST_LOG` chooses what; the default is `info`. A second call changes nothing.
 pub fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    start(format, "info");
+}
+
+/// As [`start_log`], for a command whose answer says it all: nothing is logged unless `RUST_LOG` asks for it.
+pub fn start_quiet_log(format: LogFormat) {
+    start(format, "off");
+}
+
+fn start(format: LogFormat, default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let colours = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // A second subscriber is refused; the first one keeps working.

@@ -3,10 +3,10 @@
 
 mod support;
 
-use bloonio_relay_server::storage::db::query;
 use std::sync::Arc;
 
 use axum::body::Body;
+use bloonio_relay_server::storage::db::query;
 use bloonio_wire::random::{Random, RandomError};
 use http::Request;
 use rstest::rstest;
@@ -232,7 +232,7 @@ async fn every_call_asks_for_the_credentials_that_the_document_names() {
             }
         }
     }
-    assert_eq!(open, ["/health/live", "/health/ready"]);
+    assert_eq!(open, ["/docs", "/health/live", "/health/ready", "/openapi.json"]);
 }
 
 #[tokio::test]
@@ -245,6 +245,10 @@ async fn health_needs_no_key() {
 #[tokio::test]
 async fn a_relay_that_cannot_write_is_not_ready() {
     let relay = TestRelay::new().await;
+    if relay.app.storage.is_shared() {
+        // Nobody can hold a server's only writer: it has many.
+        return;
+    }
     let held = relay.app.storage.begin_shared().await.unwrap();
     get(&relay, "/health/ready").await.expect_error(503, "STORAGE_UNAVAILABLE");
     assert_eq!(get(&relay, "/health/live").await.status, 200);
@@ -277,7 +281,7 @@ async fn the_openapi_document_describes_every_route_that_is_served() {
     let source = include_str!("../src/http/router.rs");
     let routes: Vec<_> = source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")).collect();
     assert!(routes.len() > 8, "{routes:?}");
-    for route in routes.iter().map(|line| line.split('"').next().unwrap()).filter(|route| *route != "/openapi.json") {
+    for route in routes.iter().map(|line| line.split('"').next().unwrap()) {
         assert!(answer.body["paths"].get(route).is_some(), "{route} is not described");
     }
     for (path, operations) in answer.body["paths"].as_object().unwrap() {
@@ -288,4 +292,86 @@ async fn the_openapi_document_describes_every_route_that_is_served() {
             assert!(describes("5") || path == "/health/live", "{method} {path} never fails");
         }
     }
+}
+
+#[tokio::test]
+async fn the_documentation_is_a_page_that_can_do_nothing() {
+    let relay = TestRelay::new().await;
+    let page = get(&relay, "/docs").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(!policy.contains("script-src") && !page.text.contains("<script"), "{policy}");
+    assert!(!page.text.contains("http://") && !page.text.contains("https://cdn"), "it loads nothing");
+    let document = get(&relay, "/openapi.json").await.body;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let heading = format!("<b class=\"{method}\">{}</b><code>{path}</code>", method.to_uppercase());
+            assert!(page.text.contains(&heading), "{heading}");
+        }
+    }
+    // Bodies are laid open field by field, through references and the parts that they are put together from.
+    for field in ["tenant_name", "rate_limit_per_min", "callback_url_base", "user_socket_hash", "expected_action"] {
+        assert!(page.text.contains(&format!("<td><code>{field}</code>")), "{field}");
+    }
+}
+
+/// What a caller can tell of an answer; the id of the request is its own.
+fn seen(answer: &TestAnswer) -> (u16, &str, &str) {
+    (answer.status, answer.text.as_str(), answer.header("retry-after"))
+}
+
+#[tokio::test]
+async fn a106_what_is_somebody_elses_answers_exactly_like_what_is_not_there() {
+    let relay = TestRelay::new().await;
+    let (bank, shop) = (relay.provision("Bank").await, relay.provision("Shop").await);
+    let (phone, other) = (bank.pair("user-of-the-bank").await, shop.pair("user-of-the-shop").await);
+    let prompt = json!({
+        "user_socket_hash": "user-of-the-bank", "instruction_id": "prompt-of-the-bank", "custom_type": "localAuth",
+        "expected_action": "transfer_funds", "backend_url": "https://bank.example"
+    });
+    assert_eq!(bank.post("/relay/send/auth-challenge", prompt.clone()).await.status, 200);
+    let (theirs, nobodys) = ("prompt-of-the-bank", "prompt-of-nobody-at");
+    for path in ["/relay/fetch/outcome?instruction_id=", "/relay/fetch/delivery-status?instruction_id="] {
+        let (foreign, unknown) =
+            (shop.get(&format!("{path}{theirs}")).await, shop.get(&format!("{path}{nobodys}")).await);
+        assert_eq!(seen(&foreign), seen(&unknown), "{path}");
+        foreign.expect_error(404, "NOT_FOUND");
+    }
+    let linked = phone.id("relay_user_linked_id");
+    let pairs = [
+        ("/relay/cancel/auth-challenge", json!({"instruction_id": theirs}), json!({"instruction_id": nobodys})),
+        (
+            "/relay/revoke-pairing",
+            json!({"user_socket_hash": "user-of-the-bank"}),
+            json!({"user_socket_hash": "user-of-nobody-1"}),
+        ),
+        (
+            "/relay/sudo/verify-totp",
+            json!({"relay_user_linked_id": linked, "totp": "123456"}),
+            json!({"relay_user_linked_id": "0".repeat(24), "totp": "123456"}),
+        ),
+    ];
+    for (path, theirs, nobodys) in pairs {
+        let (foreign, unknown) = (shop.post(path, theirs).await, shop.post(path, nobodys).await);
+        assert_eq!(seen(&foreign), seen(&unknown), "{path}");
+        assert!((400..500).contains(&foreign.status), "{path}");
+    }
+    let [mut foreign, mut unknown] = [prompt.clone(), prompt];
+    foreign["instruction_id"] = json!("another-prompt-1");
+    unknown["instruction_id"] = json!("another-prompt-2");
+    unknown["user_socket_hash"] = json!("user-of-nobody-1");
+    let foreign = shop.post("/relay/send/auth-challenge", foreign).await;
+    assert_eq!(seen(&foreign), seen(&shop.post("/relay/send/auth-challenge", unknown).await));
+    // The same from the side of the devices.
+    let fetch = |id: &str| format!("/device/challenges/{id}");
+    assert_eq!(seen(&other.get(&fetch(theirs)).await), seen(&other.get(&fetch(nobodys)).await));
+    let answer = |id: &str| json!({"instruction_id": id, "approved": true, "custom_type": "localAuth"});
+    let foreign = other.post("/device/submit-response", answer(theirs)).await;
+    assert_eq!(seen(&foreign), seen(&other.post("/device/submit-response", answer(nobodys)).await));
+    let confirm = |id: &str| json!({"device_id": id, "approved": true});
+    let foreign = other.post("/device/confirm-device", confirm(phone.id("device_id"))).await;
+    let same_form: String = phone.id("device_id").chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(seen(&foreign), seen(&other.post("/device/confirm-device", confirm(&same_form)).await));
+    assert_eq!(bank.get(&format!("/relay/fetch/outcome?instruction_id={theirs}")).await.data()["status"], "pending");
 }

@@ -342,6 +342,7 @@ async fn a_kill_during_an_attempt_sends_again_under_the_same_id() {
     running.kill().await;
     assert_eq!(rig.row(&delivery).await.state, DeliveryState::Sending);
     backend.behave(Behaviour::Status(200));
+    rig.lapse_leases();
     let _running = start(&rig);
     let received = backend.received(2).await;
     assert_eq!(received[0].header(header::WEBHOOK_ID), received[1].header(header::WEBHOOK_ID));

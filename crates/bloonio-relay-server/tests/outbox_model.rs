@@ -130,7 +130,10 @@ impl World {
             Step::Wait(secs) => self.rig.advance(Duration::from_secs(secs.into())),
             Step::Restart => {
                 claim::resume(&self.rig.storage, now, now.plus(Duration::from_secs(86_400))).await.unwrap();
-                let open = |row: &&mut Row| matches!(row.state, DeliveryState::Due | DeliveryState::Sending);
+                // Beside other processes, what is being sent is left to them.
+                let alone = !self.rig.storage.is_shared();
+                let open =
+                    |row: &&mut Row| row.state == DeliveryState::Due || (alone && row.state == DeliveryState::Sending);
                 self.rows.values_mut().filter(open).for_each(|row| row.become_due(now));
             }
         }

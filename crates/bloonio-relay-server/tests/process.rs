@@ -93,6 +93,28 @@ fn challenge(id: &str) -> Value {
     })
 }
 
+#[test]
+fn the_log_begins_with_what_runs_and_ends_with_its_end() {
+    let folder = TempDir::new().unwrap();
+    let relay = RunningRelay::start(&folder.path().join("relay"), &[("RELAY_LOG_FORMAT", "json")]);
+    let listen = relay.address.to_string();
+    relay.signal("TERM");
+    relay.ended();
+    let log = std::fs::read_to_string(folder.path().join("relay.log")).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let said =
+        |message: &str| &lines.iter().find(|line| line["fields"]["message"] == message).expect(message)["fields"];
+    let started = said("the relay has started");
+    assert_eq!((&started["version"], &started["database"]), (&json!(env!("CARGO_PKG_VERSION")), &json!("SQLite")));
+    assert_eq!(
+        (&started["listen"], &started["admin_keys"], &started["push"]),
+        (&json!(listen), &json!(1), &json!("streams"))
+    );
+    assert!(said("its limits")["callbacks_at_once"].as_u64().unwrap() > 0);
+    assert_eq!(lines.last().unwrap()["fields"]["message"], "the relay has stopped");
+    assert!(!log.contains(ADMIN_KEY));
+}
+
 #[tokio::test]
 async fn open_streams_and_waiting_calls_end_at_once_when_it_stops() {
     let folder = TempDir::new().unwrap();
@@ -350,6 +372,11 @@ fn the_openapi_document_is_printed() {
 #[case(&["migrate", "--help"], "RELAY_DATABASE_URL")]
 #[case(&["tenant", "--help"], "reactivate")]
 #[case(&["tenant", "provision", "--help"], "--callback-url-base")]
+#[case(&["migrate", "--help"], "--check")]
+#[case(&["doctor", "--help"], "--strict")]
+#[case(&["tenant", "update", "--help"], "--clear")]
+#[case(&["callbacks", "--help"], "redeliver")]
+#[case(&["callbacks", "redeliver", "--help"], "--all-dead")]
 #[case(&["healthcheck", "--help"], "RELAY_LISTEN")]
 fn every_command_explains_itself(#[case] arguments: &[&str], #[case] mentions: &str) {
     let output = command(arguments).env("RELAY_ADMIN_KEY", ADMIN_KEY).output().unwrap();

@@ -372,8 +372,7 @@ async fn a63_what_is_asked_lies_sealed_in_the_database() {
     bank.pair(JANE).await;
     bank.post(SEND, prompt_with(json!({"description": "Pay 31415.92", "response_token": "response-secret"}))).await;
     bank.post(ALERT, json!({"user_socket_hash": JANE, "title": "Hush", "body": "From 27182", "kind": "info"})).await;
-    let files = std::fs::read_dir(relay.folder()).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
-    let bytes: Vec<u8> = files.flatten().collect();
+    let bytes = relay.database().dump().await;
     let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(has(JANE), "the database was looked at");
     for secret in ["31415.92", "response-secret", "27182", bank.secret.expose()] {

@@ -201,7 +201,7 @@ async fn a_large_past_goes_in_batches_and_all_the_same() {
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 11000)
          INSERT INTO alerts (tenant_id, notification_id, relay_user_linked_id, request_sha256, content_sealed, created_at,
                              expires_at)
-         SELECT a.tenant_id, 'many-' || i, a.relay_user_linked_id, x'00', x'00', 0, 0
+         SELECT a.tenant_id, 'many-' || i, a.relay_user_linked_id, a.request_sha256, a.content_sealed, 0, 0
          FROM n, (SELECT * FROM alerts LIMIT 1) a",
     )
     .await;

@@ -99,7 +99,7 @@ impl Cluster {
 
 async fn node() -> RedisServer {
     // The bus listens ten thousand above the port unless it is told otherwise, and free ports can be too high for that.
-    let bus = super::free_port().await.to_string();
+    let bus = crate::keeper::free_port().await.to_string();
     RedisServer::start_with(&[
         "--cluster-enabled",
         "yes",

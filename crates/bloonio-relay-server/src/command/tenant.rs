@@ -1,32 +1,54 @@
 //! `tenant`: operator calls without a relay, on the machine that has the database and the master key.
 
+mod fields;
+
+use anyhow::ensure;
 use bloonio_wire::clock::SystemClock;
 use bloonio_wire::id::TenantId;
 use bloonio_wire::random::SystemRandom;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::output::OutputArgs;
 use crate::config::{CallbackArgs, StoreArgs};
 use crate::seal::Sealer;
 use crate::serve;
 use crate::service::error::ServiceError;
 use crate::service::tenant::{Registry, TenantStatus};
 use crate::telemetry::AUDIT;
+pub use fields::ConfigArgs;
 
-/// What can be done to tenants. Answers are JSON on standard output.
+/// What a list shows of a tenant in text.
+const COLUMNS: &[&str] = &["tenant_id", "tenant_name", "status", "rate_limit_per_min", "created_at"];
+
+/// What can be done to tenants.
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
-    /// Add a tenant and print its id and its secret, which is shown this once.
-    Provision(ProvisionArgs),
-    /// List the tenants.
+    /// Add a tenant; print its id and its secret, which is shown this once.
+    Provision(Box<ProvisionArgs>),
+    /// List the tenants, oldest first.
     List(ListArgs),
+    /// Show a tenant's configuration and status; never its secret.
+    Show(OneTenant),
+    /// Change a tenant's configuration; what is not named stays. Neither its secret nor its status changes.
+    Update(Box<UpdateArgs>),
     /// Replace a tenant's secret and print the new one. The old one is dead at once.
-    Rotate(OneTenant),
+    #[command(alias = "rotate")]
+    RotateSecret(OneTenant),
     /// Hold a tenant: its calls, its devices and its callbacks. Open streams of a running relay end within a minute.
     Suspend(OneTenant),
     /// Let a suspended tenant work again.
     Reactivate(OneTenant),
+}
+
+/// Where the tenants are, and how to answer.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// A new tenant.
@@ -34,19 +56,31 @@ pub enum TenantCommand {
 pub struct ProvisionArgs {
     /// Name of the tenant.
     pub tenant_name: String,
-    /// Calls a minute, 1 to 10000 [default: 60].
-    #[arg(long, value_name = "N")]
-    pub rate_limit_per_min: Option<u32>,
-    /// Where callbacks go: https, no query.
-    #[arg(long, value_name = "URL")]
-    pub callback_url_base: Option<String>,
-    /// Name that people see on their devices [default: the tenant's name].
-    #[arg(long, value_name = "NAME")]
-    pub branding_display_name: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
     #[command(flatten)]
     callbacks: CallbackArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    place: PlaceArgs,
+}
+
+/// A change.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    /// `tnt_` and 32 hex digits.
+    pub tenant_id: TenantId,
+    /// New name of the tenant.
+    #[arg(long, value_name = "NAME")]
+    pub tenant_name: Option<String>,
+    /// Bring fields back to their defaults: names separated by commas, such as callback_url_base.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub clear: Vec<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    callbacks: CallbackArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
 }
 
 /// Which page.
@@ -59,7 +93,7 @@ pub struct ListArgs {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     pub offset: i64,
     #[command(flatten)]
-    store: StoreArgs,
+    place: PlaceArgs,
 }
 
 /// Which tenant.
@@ -68,20 +102,27 @@ pub struct OneTenant {
     /// `tnt_` and 32 hex digits.
     pub tenant_id: TenantId,
     #[command(flatten)]
-    store: StoreArgs,
+    place: PlaceArgs,
 }
 
 impl ProvisionArgs {
-    fn fields(&self) -> Value {
-        let mut fields = Map::new();
+    fn fields(&self) -> anyhow::Result<Value> {
+        let mut fields = self.config.fields()?;
         fields.insert("tenant_name".to_owned(), Value::from(self.tenant_name.as_str()));
-        let optional = [
-            ("rate_limit_per_min", self.rate_limit_per_min.map(Value::from)),
-            ("callback_url_base", self.callback_url_base.as_deref().map(Value::from)),
-            ("branding_display_name", self.branding_display_name.as_deref().map(Value::from)),
-        ];
-        fields.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        Value::Object(fields)
+        Ok(Value::Object(fields))
+    }
+}
+
+impl UpdateArgs {
+    fn fields(&self) -> anyhow::Result<Value> {
+        let mut fields = self.config.fields()?;
+        fields.extend(self.tenant_name.iter().map(|name| ("tenant_name".to_owned(), Value::from(name.as_str()))));
+        for name in &self.clear {
+            let given = fields.insert(name.clone(), Value::Null);
+            ensure!(given.is_none_or(|value| value.is_null()), "{name} is both set and cleared");
+        }
+        ensure!(!fields.is_empty(), "nothing to change: name a field, or one to --clear");
+        Ok(Value::Object(fields))
     }
 }
 
@@ -93,17 +134,28 @@ impl TenantCommand {
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Provision(args) => {
-                let fields = args.fields();
+                let fields = args.fields()?;
                 let allow_http = args.callbacks.relay_allow_private_callbacks;
                 let provision =
                     async |registry: Registry<'_>| Registry { allow_http, ..registry }.provision(&fields).await;
-                with_registry("provision", args.store, provision).await
+                with_registry("provision", args.place, provision).await
+            }
+            Self::Update(args) => {
+                let fields = args.fields()?;
+                let allow_http = args.callbacks.relay_allow_private_callbacks;
+                let update = async |registry: Registry<'_>| {
+                    Registry { allow_http, ..registry }.update(&args.tenant_id, &fields).await
+                };
+                with_registry("update", args.place, update).await
             }
             Self::List(args) => {
-                with_registry("list", args.store, async |registry| registry.page(args.limit, args.offset).await).await
+                with_registry("list", args.place, async |registry| registry.page(args.limit, args.offset).await).await
             }
-            Self::Rotate(args) => {
-                with_registry("rotate", args.store, async |registry| registry.rotate(&args.tenant_id).await).await
+            Self::Show(args) => {
+                with_registry("show", args.place, async |registry| registry.fetch(&args.tenant_id).await).await
+            }
+            Self::RotateSecret(args) => {
+                with_registry("rotate", args.place, async |registry| registry.rotate(&args.tenant_id).await).await
             }
             Self::Suspend(args) => set_status(args, TenantStatus::Suspended).await,
             Self::Reactivate(args) => set_status(args, TenantStatus::Active).await,
@@ -112,17 +164,17 @@ impl TenantCommand {
 }
 
 async fn set_status(args: OneTenant, status: TenantStatus) -> anyhow::Result<()> {
-    with_registry(status.as_str(), args.store, async |registry| registry.set_status(&args.tenant_id, status).await)
+    with_registry(status.as_str(), args.place, async |registry| registry.set_status(&args.tenant_id, status).await)
         .await
 }
 
-/// Opens the database, does the work, prints its answer as JSON, closes the database.
+/// Opens the database, does the work, prints its answer, closes the database.
 async fn with_registry<T: Serialize>(
     operation: &'static str,
-    args: StoreArgs,
+    place: PlaceArgs,
     work: impl AsyncFnOnce(Registry<'_>) -> Result<T, ServiceError>,
 ) -> anyhow::Result<()> {
-    let config = super::store(args)?;
+    let config = super::store(place.store)?;
     let (storage, master) = serve::open(&config).await?;
     let registry = Registry {
         storage: &storage,
@@ -136,12 +188,5 @@ async fn with_registry<T: Serialize>(
     let tenant = done.as_ref().ok().and_then(|answer| answer["tenant_id"].as_str()).unwrap_or_default();
     let succeeded = done.is_ok();
     tracing::info!(target: AUDIT, operation, tenant.id = tenant, succeeded, "operator call from the command line");
-    let answer = done.map_err(|error| match error {
-        ServiceError::Invalid(problems) => {
-            let problems: Vec<_> = problems.iter().map(|p| format!("{} {}", p.field, p.problem)).collect();
-            anyhow::anyhow!("{}", problems.join("; "))
-        }
-        other => other.into(),
-    })?;
-    super::print(&serde_json::to_string_pretty(&answer)?)
+    place.output.print(&done.map_err(|error| super::explain(error, "tenant"))?, COLUMNS)
 }

@@ -136,7 +136,7 @@ pub struct RelayArgs {
 }
 
 /// Yes or no; nothing at all, as compose files tend to set it, is no.
-fn truth(text: &str) -> Result<bool, &'static str> {
+pub(crate) fn truth(text: &str) -> Result<bool, &'static str> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "" | "false" | "no" | "off" | "0" => Ok(false),

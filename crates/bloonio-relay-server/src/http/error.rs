@@ -47,13 +47,19 @@ impl IntoResponse for ApiError {
             }
         };
         let status = StatusCode::from_u16(failure.status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let code = failure.error;
         let mut response = (status, Json(failure)).into_response();
+        response.extensions_mut().insert(RefusedWith(code));
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
 }
+
+/// Why an answer refuses; it travels in the response's extensions, for the log and the metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusedWith(pub ErrorCode);
 
 /// A success on its way out.
 #[derive(Debug)]

@@ -12,9 +12,11 @@ use tracing::Instrument;
 
 use super::auth;
 use super::client_address::client_address;
-use super::error::ApiError;
+use super::error::{ApiError, RefusedWith};
 use crate::app::SharedApp;
 use crate::service::error::ServiceError;
+use crate::supervise;
+use crate::telemetry::open::Open;
 use crate::telemetry::{self, metrics as names};
 
 /// The id of a request, in its log lines and in its answer.
@@ -59,11 +61,17 @@ pub async fn observe(State(app): State<SharedApp>, mut request: Request, next: N
         tenant.id = tracing::field::Empty
     );
     async {
+        let open = Open::new(names::HTTP_IN_FLIGHT);
         let mut response = next.run(request).await;
+        drop(open);
         let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
-        tracing::info!(http.status = status, duration_ms = seconds * 1000.0, "answered");
+        let refused = response.extensions().get::<RefusedWith>().map(|refused| refused.0.name());
+        tracing::info!(http.status = status, error.code = refused, duration_ms = seconds * 1000.0, "answered");
         metrics::counter!(names::HTTP_REQUESTS, "route" => route.clone(), "status" => status.to_string()).increment(1);
         metrics::histogram!(names::HTTP_SECONDS, "route" => route.clone()).record(seconds);
+        if let Some(code) = refused {
+            metrics::counter!(names::REFUSALS, "code" => code).increment(1);
+        }
         let headers = response.headers_mut();
         headers.insert(header::REQUEST_ID, id.0.clone());
         headers.entry(http::header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -100,7 +108,6 @@ fn tenant_named(query: &str) -> &str {
 
 /// A handler panicked: 500 in the envelope, the message in the log alone.
 pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("not a text");
+    let text = supervise::said(panic.as_ref());
     ApiError(ServiceError::Internal(format!("a handler panicked: {text}").into())).into_response()
 }

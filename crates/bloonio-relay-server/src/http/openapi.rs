@@ -1,5 +1,6 @@
 //! The description of every call, OpenAPI 3.1 (`GET /openapi.json`). Each handler describes itself; here they are gathered.
 
+pub mod page;
 pub mod refusals;
 
 use axum::http::header::CONTENT_TYPE;
@@ -53,6 +54,8 @@ pub use refusals::{
         health::live,
         health::ready,
         health::metrics,
+        document,
+        page::page,
     )
 )]
 struct Relay;
@@ -86,7 +89,19 @@ pub fn json() -> Result<String, serde_json::Error> {
     Relay::openapi().to_pretty_json()
 }
 
-/// GET /openapi.json
+/// The document as a value.
+///
+/// # Errors
+/// That of its serialisation.
+pub fn value() -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::to_value(Relay::openapi())
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "documentation", responses(
+    (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object),
+    (status = 500, description = "`INTERNAL_ERROR`", body = Failure),
+))]
 pub async fn document() -> Result<impl IntoResponse, ApiError> {
     Ok(([(CONTENT_TYPE, "application/json")], json()?))
 }

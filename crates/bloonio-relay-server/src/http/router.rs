@@ -59,6 +59,7 @@ fn open_routes() -> Router<SharedApp> {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page::page))
 }
 
 async fn not_found() -> impl IntoResponse {

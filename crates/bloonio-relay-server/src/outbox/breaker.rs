@@ -30,10 +30,11 @@ struct Run {
 pub(super) struct Changes {
     opened: Vec<String>,
     closed: Vec<String>,
-    overdue: u64,
+    /// Callbacks given up because their schedule is over.
+    pub(super) overdue: u64,
 }
 
-/// Takes in what has landed, and ends what has been waiting for too long.
+/// Takes in what has landed.
 pub(super) async fn learn(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Timestamp) -> Result<Changes, StorageError> {
     let mut changes = Changes::default();
     // In the order of their names, as in every other process: two transactions that meet do not wait for each other.
@@ -46,7 +47,6 @@ pub(super) async fn learn(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Times
             changes.opened.push(lane);
         }
     }
-    changes.overdue = health::give_up_overdue(tx, now).await?;
     Ok(changes)
 }
 

@@ -18,6 +18,7 @@ use crate::storage::delivery::claim::{self, ClaimLimits};
 use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, health, listing};
 use crate::storage::{StorageError, Tx, replay, tenant};
 use crate::telemetry::metrics::{CALLBACK_BREAKERS_OPEN, CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
+use crate::telemetry::stage::Stage;
 
 /// How often the waiting rows are counted, which takes longer the more there are.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -87,8 +88,10 @@ impl Inner {
         let lease = Lease { token, until: now.plus(self.parts.limits.lease) };
         let mut tx = self.parts.storage.begin_shared().await?;
         let settled = settle(&mut tx, &flight.landed, now).await?;
-        let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
+        let mut changes = breaker::learn(&mut tx, &flight.landed, now).await?;
         let claimed = claim::claim(&mut tx, now, &lease, limits).await?;
+        // After the claim: no two processes change rows of the outbox that both see due.
+        changes.overdue = health::give_up_overdue(&mut tx, now).await?;
         let signed = self.sign(&mut tx, claimed, now).await?;
         for (claimed, signed) in &signed {
             // Before it leaves: whoever receives it cannot send it back as a call of this tenant.
@@ -101,6 +104,9 @@ impl Inner {
         settled.iter().for_each(Settled::report);
         changes.report();
         for (claimed, signed) in signed {
+            if claimed.attempts == 1 {
+                Stage::OutboxWait.took(now.since(claimed.scheduled_from));
+            }
             match signed {
                 Some(signed) => flight.launch(self, claimed, signed),
                 None => flight.landed.push((claimed, Verdict::Failed(Met { status: None, error: Some(UNSIGNED) }))),
@@ -170,6 +176,8 @@ struct Settled {
     delivery_id: String,
     tenant_id: TenantId,
     attempts: i64,
+    /// From the event, or the order to send again.
+    after: Duration,
     met: Met,
     settlement: Settlement,
     /// Whether the lease still held.
@@ -185,6 +193,7 @@ async fn settle(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Timestamp) -> R
             delivery_id: claimed.delivery_id.clone(),
             tenant_id: claimed.tenant_id.clone(),
             attempts: claimed.attempts,
+            after: now.since(claimed.scheduled_from),
             met: verdict.met(),
             settlement,
             held,
@@ -214,6 +223,9 @@ impl Settled {
             Settlement::Dead => "dead",
         };
         metrics::counter!(CALLBACKS, "outcome" => outcome).increment(1);
+        if self.settlement == Settlement::Acknowledged {
+            Stage::Callback.took(self.after);
+        }
         if self.settlement == Settlement::Dead {
             warn!(
                 delivery.id = self.delivery_id,

@@ -9,6 +9,7 @@ use bloonio_wire::random::{Random, RandomError, hex_token};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::brake::Brakes;
 use super::ledger::Ledger;
@@ -181,11 +182,12 @@ impl Pusher {
     /// Starts an attempt that no caller can cancel.
     fn start(&self, job: PushJob, index: usize, done: mpsc::UnboundedSender<(usize, Option<String>)>) {
         let inner = Arc::clone(&self.inner);
-        self.inner.parts.tracker.spawn(async move {
+        let attempt = async move {
             let accepted = inner.attempt(&job).await;
             // The caller may have gone; the row has the outcome.
             let _ = done.send((index, accepted));
-        });
+        };
+        self.inner.parts.tracker.spawn(attempt.in_current_span());
     }
 
     /// Makes the later attempts until the process stops. To be spawned once. Dropping it loses nothing: leases lapse.

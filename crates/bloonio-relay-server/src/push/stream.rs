@@ -19,6 +19,8 @@ use crate::app::SharedApp;
 use crate::hub::Subscription;
 use crate::service::session::{Bearer, Standing, standing};
 use crate::storage::{StorageError, alert, prompt};
+use crate::telemetry::metrics::STREAMS_OPEN;
+use crate::telemetry::open::Open;
 
 /// The longest time between two looks at the session.
 const RECHECK: Duration = Duration::from_secs(15);
@@ -50,6 +52,7 @@ struct Listener {
     bearer: Bearer,
     wakeups: Subscription<(TenantId, RelayUserLinkedId), StreamEvent>,
     queue: VecDeque<Hint>,
+    _open: Open,
 }
 
 /// The hints for a device, from those for what is open until its right to listen ends.
@@ -60,7 +63,7 @@ pub async fn listen(app: SharedApp, bearer: Bearer) -> Result<impl Stream<Item =
     let key = (bearer.tenant.tenant_id.clone(), bearer.device.pairing.relay_user_linked_id.clone());
     // Whoever subscribes reads once after subscribing: what is asked between the two is heard at least once.
     let wakeups = app.streams.subscribe(key);
-    let mut listener = Listener { app, bearer, wakeups, queue: VecDeque::new() };
+    let mut listener = Listener { app, bearer, wakeups, queue: VecDeque::new(), _open: Open::new(STREAMS_OPEN) };
     listener.read_open().await?;
     Ok(unfold(listener, |mut listener| async { listener.next().await.map(|hint| (hint, listener)) }))
 }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::error::ServiceError;
 use crate::app::App;
 use crate::outbox::backoff::give_up_at;
+use crate::storage::Storage;
 use crate::storage::delivery::listing::{self, DeliveryRow, DeliveryState, Filter};
 
 /// A callback, without what it says: what a person answered is the tenant's alone.
@@ -79,11 +80,11 @@ pub struct DeliveryPage {
 ///
 /// # Errors
 /// `NOT_FOUND` for an unknown tenant; [`ServiceError::Storage`].
-pub async fn page(app: &App, filter: &Filter, limit: i64, offset: i64) -> Result<DeliveryPage, ServiceError> {
+pub async fn page(storage: &Storage, filter: &Filter, limit: i64, offset: i64) -> Result<DeliveryPage, ServiceError> {
     if let Some(tenant) = &filter.tenant_id {
-        app.storage.tenant_view(tenant).await?.ok_or(ErrorCode::NotFound)?;
+        storage.tenant_view(tenant).await?.ok_or(ErrorCode::NotFound)?;
     }
-    let (rows, total) = listing::list(&app.storage, filter, limit, offset).await?;
+    let (rows, total) = listing::list(storage, filter, limit, offset).await?;
     Ok(DeliveryPage { items: rows.into_iter().map(DeliveryView::from).collect(), total, limit, offset })
 }
 
@@ -93,9 +94,16 @@ pub async fn page(app: &App, filter: &Filter, limit: i64, offset: i64) -> Result
 /// # Errors
 /// `NOT_FOUND` for an unknown delivery; [`ServiceError::Storage`].
 pub async fn redeliver(app: &App, delivery_id: &str) -> Result<DeliveryView, ServiceError> {
-    let now = app.clock.now();
-    let row = listing::redeliver(&app.storage, delivery_id, now, give_up_at(now, None)).await?;
-    let row = row.ok_or(ErrorCode::NotFound)?;
+    let due = make_due(&app.storage, app.clock.now(), delivery_id).await?;
     app.outbox.wake();
-    Ok(row.into())
+    Ok(due)
+}
+
+/// As [`redeliver`], where no outbox is at hand: the next look of a running relay finds it.
+///
+/// # Errors
+/// Those of [`redeliver`].
+pub async fn make_due(storage: &Storage, now: Timestamp, delivery_id: &str) -> Result<DeliveryView, ServiceError> {
+    let row = listing::redeliver(storage, delivery_id, now, give_up_at(now, None)).await?;
+    Ok(row.ok_or(ErrorCode::NotFound)?.into())
 }

@@ -30,6 +30,7 @@ use crate::service::totp;
 use crate::storage::delivery::{self, NewDelivery};
 use crate::storage::prompt::{NewDecision, Prompt};
 use crate::storage::{StorageError, Tx, device, prompt};
+use crate::telemetry::stage::Stage;
 use crate::telemetry::{metrics as names, short_hash};
 
 /// The wrong code that denies its prompt (PROTOCOL 5).
@@ -54,7 +55,9 @@ pub struct Decided {
 /// `NOT_FOUND`, `ALREADY_DECIDED`, `GONE`, `VALIDATION_FAILED`, `INVALID_DEVICE_SIGNATURE`, `INVALID_TOTP`, `RATE_LIMITED`.
 pub async fn submit(app: &SharedApp, bearer: &Bearer, response: DeviceResponse) -> Result<Decided, ServiceError> {
     let judged = judge(app, bearer, &response).await?;
+    let stage = Stage::Decide.start();
     let Recorded { verdict, decision } = record(app, bearer, &judged, response.approved).await?;
+    stage.over();
     if let Some((decided, others)) = &decision {
         tell(app, bearer, &judged.prompt, decided, others);
     }

@@ -13,6 +13,8 @@ use crate::service::error::ServiceError;
 use crate::service::tenant::Tenant;
 use crate::storage::delivery::delivery_id;
 use crate::storage::{StorageError, prompt};
+use crate::telemetry::metrics as names;
+use crate::telemetry::open::Open;
 
 /// What a backend learns, and the name under which it is signed.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,19 +39,19 @@ pub async fn fetch(
     let mut changes = app.prompts.subscribe((tenant.tenant_id.clone(), instruction_id.clone()));
     let deadline = tokio::time::sleep(wait);
     tokio::pin!(deadline);
-    let mut waited = false;
+    let mut waiting = None;
     loop {
         let now = app.clock.now();
         let prompt = prompt::get(app.storage.readers(), &tenant.tenant_id, instruction_id).await?;
         let prompt = prompt.ok_or(ErrorCode::NotFound)?;
         let status = prompt.status(now);
         if status != ChallengeStatus::Pending || deadline.is_elapsed() || app.stopping.is_cancelled() {
-            if waited {
+            if waiting.is_some() {
                 still_entitled(app, tenant).await?;
             }
             return outcome(tenant, instruction_id, status, prompt.event.as_deref());
         }
-        waited = true;
+        waiting.get_or_insert_with(|| Open::new(names::LONG_POLLS_OPEN));
         tokio::select! {
             _ = changes.woken() => (),
             () = tokio::time::sleep(prompt.expires_at.since(now)) => (),

@@ -17,6 +17,7 @@ use crate::service::tenant::Tenant;
 use crate::storage::prompt::NewPrompt;
 use crate::storage::push::NewPush;
 use crate::storage::{Tx, device, pairing, prompt, push};
+use crate::telemetry::stage::Stage;
 use crate::telemetry::{metrics as names, short_hash};
 
 /// Life of a prompt that names none, in seconds (PROTOCOL 5).
@@ -41,12 +42,17 @@ pub async fn send(app: &SharedApp, tenant: &Tenant, challenge: AuthChallenge) ->
         request_sha256: request_sha256(&content.challenge)?,
         content_sealed: seal_prompt(app, tenant_id, &content)?,
     };
+    let stage = Stage::Store.start();
     if !store(app, &subject, &content.challenge, sealed).await? {
         return receipt::again(app, &subject).await;
     }
+    stage.over();
     metrics::counter!(names::PROMPTS, "outcome" => "asked").increment(1);
     info!(tenant.id = tenant_id.as_str(), instruction.id = short_hash(id), "a prompt was stored");
-    receipt::deliver(app, subject).await
+    let stage = Stage::Push.start();
+    let receipt = receipt::deliver(app, subject).await?;
+    stage.over();
+    Ok(receipt)
 }
 
 struct Sealed {

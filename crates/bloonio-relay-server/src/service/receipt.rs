@@ -7,7 +7,7 @@ use std::time::Duration;
 use bloonio_wire::challenge::PushReceipt;
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::id::{InstructionId, TenantId};
-use tracing::error;
+use tracing::{Instrument, error};
 
 use crate::app::{App, SharedApp};
 use crate::push::PushKind;
@@ -45,13 +45,14 @@ pub async fn deliver(app: &SharedApp, subject: Subject) -> Result<PushReceipt, S
 pub fn push_unattended(app: &SharedApp, subject: Subject) {
     let app = SharedApp::clone(app);
     let tracker = app.tracker.clone();
-    tracker.spawn(async move {
+    let attempts = async move {
         let done = app.pusher.first_attempts(&subject.tenant_id, subject.kind, subject.id.as_str()).await;
         if let Err(failure) = done {
             // The leases of the pushes lapse, and the worker sends them.
             error!(error = &failure as &dyn std::error::Error, "the first attempts of a push failed");
         }
-    });
+    };
+    tracker.spawn(attempts.in_current_span());
 }
 
 async fn first_receipt(app: &SharedApp, subject: Subject) -> Result<PushReceipt, ServiceError> {

@@ -14,9 +14,9 @@ use tracing::error;
 
 use self::status::PushState;
 use super::delivery::Lease;
-use super::{Storage, StorageError, Tx};
+use super::{Storage, StorageError, Tx, hold_queue};
 use crate::push::{PushAddress, PushKind, PushTarget};
-use crate::storage::db::{Row, query, query_for};
+use crate::storage::db::{Row, query};
 
 /// What shall be pushed.
 #[derive(Debug, Clone, Copy)]
@@ -178,20 +178,6 @@ pub async fn jobs(
     rows.iter().map(job).collect()
 }
 
-/// The claim, up to the end of the selection of its rows.
-macro_rules! claim {
-    () => {
-        "-- claim_pushes
-         UPDATE pushes SET state = 'sending', attempts = attempts + 1, lease_until = $2, lease_token = $3
-         WHERE (tenant_id, subject_id, kind, device_id) IN (
-             SELECT p.tenant_id, p.subject_id, p.kind, p.device_id FROM pushes p
-             JOIN tenants t ON t.tenant_id = p.tenant_id AND t.status = 'active'
-             WHERE p.state IN ('due', 'sending')
-               AND ((p.state = 'due' AND p.next_at <= $1) OR (p.state = 'sending' AND p.lease_until <= $1))
-             ORDER BY p.next_at LIMIT $4"
-    };
-}
-
 /// Claims what is due for another attempt, and what a lapsed lease has left behind; of active tenants, and never after a
 /// prompt was answered or withdrawn or is over: such rows end here. One that cannot be read ends, too, with an alarm: it
 /// must hold up no other.
@@ -200,6 +186,7 @@ macro_rules! claim {
 /// [`StorageError::Database`].
 pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32) -> Result<Vec<PushJob>, StorageError> {
     let mut tx = storage.begin_shared().await?;
+    hold_queue(&mut tx, "pushes").await?;
     query(
         "-- expire_pushes
          UPDATE pushes SET state = 'expired', lease_until = NULL, lease_token = NULL
@@ -212,13 +199,23 @@ pub async fn claim(storage: &Storage, now: Timestamp, lease: &Lease, limit: u32)
     .bind(now.as_millis())
     .execute(&mut tx)
     .await?;
-    query_for(concat!(claim!(), ")"), concat!(claim!(), " FOR UPDATE OF p SKIP LOCKED)"))
-        .bind(now.as_millis())
-        .bind(lease.until.as_millis())
-        .bind(&lease.token)
-        .bind(limit)
-        .execute(&mut tx)
-        .await?;
+    query(
+        "-- claim_pushes
+         UPDATE pushes SET state = 'sending', attempts = attempts + 1, lease_until = $2, lease_token = $3
+         WHERE (tenant_id, subject_id, kind, device_id) IN (
+             SELECT p.tenant_id, p.subject_id, p.kind, p.device_id FROM pushes p
+             JOIN tenants t ON t.tenant_id = p.tenant_id AND t.status = 'active'
+             WHERE p.state IN ('due', 'sending')
+               AND ((p.state = 'due' AND p.next_at <= $1) OR (p.state = 'sending' AND p.lease_until <= $1))
+             ORDER BY p.next_at LIMIT $4
+         )",
+    )
+    .bind(now.as_millis())
+    .bind(lease.until.as_millis())
+    .bind(&lease.token)
+    .bind(limit)
+    .execute(&mut tx)
+    .await?;
     let statement = format!("-- claimed_pushes\n{JOBS} WHERE p.state IN ('due', 'sending') AND p.lease_token = $1");
     let rows = query(statement).bind(&lease.token).fetch_all(&mut tx).await?;
     let mut readable = Vec::with_capacity(rows.len());

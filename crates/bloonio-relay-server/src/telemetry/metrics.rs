@@ -1,14 +1,23 @@
-//! The metrics: their names, and the one recorder of the process. Labels are bounded: never an id, never a path as sent.
+//! The metrics: their names, and the one recorder of the process. What each tells, and which labels it has, stands in
+//! [`super::catalogue`].
 
 use std::sync::OnceLock;
 
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use bloonio_wire::clock::Timestamp;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use super::{catalogue, process};
 
 /// Answers, by `route` and `status`.
 pub const HTTP_REQUESTS: &str = "bloonio_http_requests_total";
 /// Seconds to an answer, by `route`.
 pub const HTTP_SECONDS: &str = "bloonio_http_request_seconds";
+/// Requests that wait for their answer.
+pub const HTTP_IN_FLIGHT: &str = "bloonio_http_requests_in_flight";
+/// Answers that refuse, by `code`.
+pub const REFUSALS: &str = "bloonio_refusals_total";
+/// Seconds that a stage of an approval took, by `stage`: [`super::stage::Stage`].
+pub const STAGE_SECONDS: &str = "bloonio_stage_seconds";
 /// Prompts taken in, by `outcome`.
 pub const PROMPTS: &str = "bloonio_prompts_total";
 /// Decisions recorded, by `approved`.
@@ -43,6 +52,26 @@ pub const CALLBACK_BREAKERS_OPEN: &str = "bloonio_callback_breakers_open";
 pub const OUTBOX_WAITING: &str = "bloonio_outbox_waiting";
 /// Age of the oldest of them, in seconds.
 pub const OUTBOX_OLDEST_SECONDS: &str = "bloonio_outbox_oldest_seconds";
+/// Open streams of devices.
+pub const STREAMS_OPEN: &str = "bloonio_streams_open";
+/// Calls that wait for a decision.
+pub const LONG_POLLS_OPEN: &str = "bloonio_long_polls_open";
+/// Whether a worker runs, by `worker`.
+pub const WORKER_UP: &str = "bloonio_worker_up";
+/// Times that a worker fell over, by `worker`.
+pub const WORKER_RESTARTS: &str = "bloonio_worker_restarts_total";
+/// Jumps of the system's clock.
+pub const CLOCK_JUMPS: &str = "bloonio_clock_jumps_total";
+/// Connections to the database, by `pool` and `state`.
+pub const DATABASE_CONNECTIONS: &str = "bloonio_database_connections";
+/// Which relay this is, by `version`.
+pub const BUILD_INFO: &str = "bloonio_build_info";
+/// Resident memory in bytes.
+pub const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
+/// Open file descriptors.
+pub const PROCESS_FDS: &str = "process_open_fds";
+/// Start of the process, in seconds since 1970.
+pub const PROCESS_START: &str = "process_start_time_seconds";
 
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -66,7 +95,7 @@ impl Metrics {
             let recorder = builder.set_buckets(SECONDS).unwrap_or_default().build_recorder();
             let handle = recorder.handle();
             match metrics::set_global_recorder(recorder) {
-                Ok(()) => describe(),
+                Ok(()) => catalogue::register(),
                 Err(_) => tracing::warn!("another metrics recorder is installed; /metrics stays empty"),
             }
             handle
@@ -74,8 +103,15 @@ impl Metrics {
         Self(handle.clone())
     }
 
+    /// Notes which relay this is, and since when it runs.
+    pub fn started(&self, at: Timestamp) {
+        metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        metrics::gauge!(PROCESS_START).set(at.as_secs() as f64);
+    }
+
     /// All metrics as of now.
     pub fn render(&self) -> String {
+        process::sample();
         self.0.render()
     }
 
@@ -83,26 +119,4 @@ impl Metrics {
     pub fn fold(&self) {
         self.0.run_upkeep();
     }
-}
-
-fn describe() {
-    describe_counter!(HTTP_REQUESTS, "Answers, by route and status");
-    describe_histogram!(HTTP_SECONDS, "Seconds to an answer, by route");
-    describe_counter!(PROMPTS, "Prompts taken in, by outcome");
-    describe_counter!(DECISIONS, "Decisions recorded");
-    describe_counter!(TOTP_CODES, "One-time codes looked at, by outcome");
-    describe_counter!(FCM_SENDS, "Messages handed to the push service, by outcome");
-    describe_counter!(FCM_HELD, "Messages not attempted because the gate to FCM is closed, by reason");
-    describe_counter!(FCM_PAUSES, "Pauses that FCM asked the project for");
-    describe_gauge!(FCM_PAUSED_UNTIL, "End of the last pause, in Unix seconds");
-    describe_gauge!(FCM_PACE, "Messages a second that the lane to FCM lets through at most");
-    describe_gauge!(FCM_BREAKER_OPEN, "Whether a breaker is open");
-    describe_gauge!(ADDRESSES, "Push addresses, by state");
-    describe_counter!(ADDRESSES_RETIRED, "Push addresses taken out of use, by verdict");
-    describe_counter!(ADDRESSES_SPARED, "Verdicts against addresses that were not carried out, by verdict");
-    describe_gauge!(ADDRESS_BRAKE, "Whether the brake on a verdict is engaged");
-    describe_counter!(CALLBACKS, "Callback attempts, by outcome");
-    describe_gauge!(CALLBACK_BREAKERS_OPEN, "Endpoints that get one attempt at a time");
-    describe_gauge!(OUTBOX_WAITING, "Callbacks that wait for an attempt");
-    describe_gauge!(OUTBOX_OLDEST_SECONDS, "Age of the oldest callback that waits, in seconds");
 }

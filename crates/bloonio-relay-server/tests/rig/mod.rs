@@ -7,7 +7,7 @@ pub mod database;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bloonio_relay_server::outbox::backoff;
+use bloonio_relay_server::outbox::{OutboxLimits, backoff};
 use bloonio_relay_server::seal::{MasterKey, Sealer};
 use bloonio_relay_server::service::tenant::{Registry, TenantStatus};
 use bloonio_relay_server::storage::Storage;
@@ -125,6 +125,14 @@ impl Rig {
         let held = delivery::release(&mut tx, claimed, self.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
         held
+    }
+
+    /// Waits until the leases of a process that is no more are over: beside others nobody knows that it is no more, and
+    /// a process that has the database for itself has no need to wait.
+    pub fn lapse_leases(&self) {
+        if self.storage.is_shared() {
+            self.advance(OutboxLimits::default().lease);
+        }
     }
 
     pub fn advance(&self, by: Duration) {

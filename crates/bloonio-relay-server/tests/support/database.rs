@@ -6,6 +6,7 @@ use std::path::Path;
 use bloonio_relay_server::storage::Storage;
 use bloonio_relay_server::storage::db::{Pool, query};
 use bloonio_wire::random::{SystemRandom, hex_token};
+use futures_util::StreamExt;
 use sqlx::postgres::PgPoolOptions;
 use tempfile::TempDir;
 use url::Url;
@@ -45,6 +46,28 @@ impl TestDatabase {
     /// The folder beside it; a SQLite file lies in it.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Everything in it, byte for byte: the file, or every table as PostgreSQL copies it out, with bytes as they are.
+    pub async fn dump(&self) -> Vec<u8> {
+        let Some(url) = &self.url else {
+            let files = std::fs::read_dir(self.folder()).expect("the folder");
+            let read = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read(entry.expect("a file").path());
+            return files.flat_map(|entry| read(entry).expect("its bytes")).collect();
+        };
+        let pool = PgPoolOptions::new().max_connections(1).connect(url).await.expect("the database");
+        let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+        let tables = query(tables).fetch_all(&Pool::Postgres(pool.clone())).await.expect("its tables");
+        let mut connection = pool.acquire().await.expect("a connection");
+        let mut bytes = Vec::new();
+        for table in tables {
+            let copy = format!("COPY {} TO STDOUT (FORMAT binary)", table.at::<String>(0).expect("a name"));
+            let mut stream = connection.copy_out_raw(&copy).await.expect("a copy");
+            while let Some(part) = stream.next().await {
+                bytes.extend_from_slice(&part.expect("its bytes"));
+            }
+        }
+        bytes
     }
 
     /// Whether it is on PostgreSQL.

@@ -145,6 +145,11 @@ impl TestRelay {
         Self { router: router::router(&app), app, clock, database, signed: AtomicI64::new(0) }
     }
 
+    /// Its database.
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
     /// The data folder.
     pub fn folder(&self) -> &Path {
         self.database.folder()

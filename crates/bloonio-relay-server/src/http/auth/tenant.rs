@@ -29,6 +29,7 @@ use crate::limit::Lane;
 use crate::service::error::ServiceError;
 use crate::service::tenant::Tenant;
 use crate::storage::replay;
+use crate::telemetry::stage::Stage;
 
 /// A call that a tenant has signed, within its limits, and for the first time.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl FromRequest<SharedApp> for TenantCaller {
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let body = body::read(app, body).await?;
+        let stage = Stage::Authenticate.start();
         let tenant = match verify(app, &parts.headers, &body).await {
             Ok(verified) => verified,
             Err(refused @ ServiceError::Refused(_)) => {
@@ -64,6 +66,7 @@ impl FromRequest<SharedApp> for TenantCaller {
             Err(failed) => return Err(failed.into()),
         };
         let tenant = admit(app, &parts, tenant).await?;
+        stage.over();
         Ok(Self { tenant, body })
     }
 }

@@ -38,7 +38,7 @@ pub async fn fetch_callbacks(
     reader.finish()?;
     // What cannot be an id names nobody.
     let tenant_id = tenant.map(TenantId::parse).transpose().map_err(|_| ErrorCode::NotFound)?;
-    let page = callback::page(&app, &Filter { tenant_id, state }, limit, offset).await?;
+    let page = callback::page(&app.storage, &Filter { tenant_id, state }, limit, offset).await?;
     Ok(Answer::ok("Callbacks, newest first.", page))
 }
 

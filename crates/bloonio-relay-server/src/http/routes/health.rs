@@ -11,12 +11,17 @@ use crate::app::SharedApp;
 use crate::http::auth::admin::AdminCaller;
 use crate::http::error::{Answer, ApiError};
 use crate::http::openapi::OperatorRefusals;
+use crate::telemetry::pool;
 
 /// How the relay is.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Health {
-    /// `live` or `ready`.
+    /// `live`, `ready`, or `degraded`: ready, but a worker waits to be started again.
     pub status: &'static str,
+    /// The workers that wait, if any do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub restarting: Vec<&'static str>,
 }
 
 /// The process runs.
@@ -24,17 +29,23 @@ pub struct Health {
     (status = 200, description = "It runs", body = Success<Health>),
 ))]
 pub async fn live() -> Answer<Health> {
-    Answer::ok("The relay runs.", Health { status: "live" })
+    Answer::ok("The relay runs.", Health { status: "live", restarting: Vec::new() })
 }
 
-/// The relay can do its work: its storage answers, and can be written to.
+/// The relay can do its work: its storage answers, and can be written to. A worker that fell over and waits to be started
+/// again is named; calls are served all the same.
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
     (status = 200, description = "It can work", body = Success<Health>),
     (status = 503, description = "STORAGE_UNAVAILABLE", body = Failure),
 ))]
 pub async fn ready(State(app): State<SharedApp>) -> Result<Answer<Health>, ApiError> {
     app.storage.ping().await?;
-    Ok(Answer::ok("The relay is ready.", Health { status: "ready" }))
+    let restarting = app.workers.fallen();
+    let (message, status) = match restarting.is_empty() {
+        true => ("The relay is ready.", "ready"),
+        false => ("The relay serves, but not all of it works.", "degraded"),
+    };
+    Ok(Answer::ok(message, Health { status, restarting }))
 }
 
 /// The metrics, for operators.
@@ -52,5 +63,6 @@ pub async fn open_metrics(State(app): State<SharedApp>) -> impl IntoResponse {
 }
 
 fn text(app: &SharedApp) -> impl IntoResponse + use<> {
+    pool::sample(&app.storage);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render())
 }

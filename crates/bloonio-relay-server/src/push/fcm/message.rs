@@ -68,6 +68,12 @@ impl Message {
         Ok(Self(bytes))
     }
 
+    /// A message that FCM checks, credentials and all, and delivers to nobody.
+    pub fn dry_run() -> Self {
+        let body = json!({"validate_only": true, "message": {"topic": "bloonio-doctor", "data": {"type": "dry_run"}}});
+        Self(body.to_string().into_bytes())
+    }
+
     /// The JSON text.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -6,8 +6,8 @@ use tracing::error;
 
 use super::health::TRIPS_AFTER;
 use super::{Claimed, Lease};
-use crate::storage::db::{Row, query, query_for};
-use crate::storage::{Storage, StorageError, Tx};
+use crate::storage::db::{Row, query};
+use crate::storage::{Storage, StorageError, Tx, hold_queue};
 
 /// How many rows a claim may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +20,9 @@ pub struct ClaimLimits {
     pub retries: u32,
 }
 
-/// What a claim takes, in two common table expressions' worth of words that both engines know.
-///
 /// Every lane with something open is visited once, from one index entry to the first one of the next lane; of each, no
 /// more than its first few rows are looked at. So a claim's cost does not grow with what waits.
-macro_rules! queue {
-    () => {
-        "-- claim_deliveries
+const CLAIM: &str = "-- claim_deliveries
     WITH RECURSIVE lanes (lane) AS (
         SELECT min(lane) FROM deliveries WHERE state IN ('due', 'sending')
         UNION ALL
@@ -58,39 +54,20 @@ macro_rules! queue {
         FROM ready WHERE place <= $4 AND (
             place = 1 OR NOT EXISTS (SELECT 1 FROM failing_lanes f WHERE f.lane = ready.lane AND f.failures >= $7)
         )
-    ), next AS (
-        SELECT delivery_id FROM queue WHERE retry = FALSE OR turn <= $6 ORDER BY turn, retry LIMIT $5
-    )"
-    };
-}
-
-macro_rules! take {
-    () => {
-        "
+    )
     UPDATE deliveries SET state = 'sending', attempts = attempts + 1, next_at = $2, lease_token = $3
-    WHERE delivery_id IN (SELECT delivery_id FROM taken)
-    RETURNING tenant_id, delivery_id, url, payload, attempts, scheduled_from, give_up_at, lease_token"
-    };
-}
-
-const CLAIM_SQLITE: &str = concat!(queue!(), ", taken AS (SELECT delivery_id FROM next)", take!());
-
-/// Other processes may claim at the same time: a row that one of them has in hand is passed over, and one that it has
-/// claimed meanwhile is no longer due.
-const CLAIM_POSTGRES: &str = concat!(
-    queue!(),
-    ", taken AS (
-        SELECT d.delivery_id FROM deliveries d JOIN next USING (delivery_id)
-        WHERE d.state IN ('due', 'sending') AND d.next_at <= $1
-        FOR UPDATE OF d SKIP LOCKED
-    )",
-    take!()
-);
+    WHERE delivery_id IN (
+        SELECT delivery_id FROM queue WHERE retry = FALSE OR turn <= $6 ORDER BY turn, retry LIMIT $5
+    ) AND state IN ('due', 'sending') AND next_at <= $1
+    RETURNING tenant_id, delivery_id, url, payload, attempts, scheduled_from, give_up_at, lease_token";
 
 /// Claims what is due, and what a lapsed lease has left behind, of active tenants: a suspended tenant's callbacks are
 /// held (PROTOCOL 3). Lanes take turns: the first row of every lane comes before the second of any, so that a thousand
 /// rows of one lane delay no other lane's first. So do first attempts and retries, so that neither starves the other. A
 /// lane that has tripped has one row in flight (see [`super::health`]).
+///
+/// One claim at a time, whatever process it is made by: so each sees what the others have in hand, and a lane's places are
+/// counted over all of them. To be called with no row of the outbox changed but by [`super::settle`].
 ///
 /// A row that cannot be read is given up at once, with an alarm: it must hold up nobody else's.
 ///
@@ -102,7 +79,8 @@ pub async fn claim(
     lease: &Lease,
     limits: ClaimLimits,
 ) -> Result<Vec<Claimed>, StorageError> {
-    let rows = query_for(CLAIM_SQLITE, CLAIM_POSTGRES)
+    hold_queue(tx, "deliveries").await?;
+    let rows = query(CLAIM)
         .bind(now.as_millis())
         .bind(lease.until.as_millis())
         .bind(&lease.token)

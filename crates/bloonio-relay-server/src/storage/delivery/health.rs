@@ -2,7 +2,7 @@
 
 use bloonio_wire::clock::Timestamp;
 
-use crate::storage::db::{query, query_for};
+use crate::storage::db::query;
 use crate::storage::{Storage, StorageError, Tx};
 
 /// Failures in a row after which an endpoint gets one attempt at a time (PUSH.md 3.3).
@@ -40,29 +40,24 @@ pub async fn failed(tx: &mut Tx, lane: &str, count: i64, now: Timestamp) -> Resu
     Ok(row.at(0)?)
 }
 
-/// The statement, up to the end of the selection of its rows: those that another process has in hand are passed over.
-macro_rules! overdue {
-    () => {
-        "-- give_up_overdue_deliveries
-         UPDATE deliveries SET state = 'dead', settled_at = $1
-         WHERE delivery_id IN (
-             SELECT d.delivery_id FROM deliveries d
-             WHERE d.state = 'due' AND d.attempts > 0 AND d.give_up_at < $1
-               AND d.lane IN (SELECT f.lane FROM failing_lanes f WHERE f.failures >= $2)"
-    };
-}
-
 /// Gives up the rows of tripped lanes whose schedule is over: with one attempt at a time not every row gets to all of its
 /// tries, and its end must not wait for them. A row that was never tried is left alone. Answers how many rows that were.
+///
+/// To be called after [`super::claim::claim`], which no two transactions make at a time.
 ///
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn give_up_overdue(tx: &mut Tx, now: Timestamp) -> Result<u64, StorageError> {
-    let done = query_for(concat!(overdue!(), ")"), concat!(overdue!(), " FOR UPDATE OF d SKIP LOCKED)"))
-        .bind(now.as_millis())
-        .bind(TRIPS_AFTER)
-        .execute(&mut *tx)
-        .await?;
+    let done = query(
+        "-- give_up_overdue_deliveries
+         UPDATE deliveries SET state = 'dead', settled_at = $1
+         WHERE state = 'due' AND attempts > 0 AND give_up_at < $1
+           AND lane IN (SELECT f.lane FROM failing_lanes f WHERE f.failures >= $2)",
+    )
+    .bind(now.as_millis())
+    .bind(TRIPS_AFTER)
+    .execute(&mut *tx)
+    .await?;
     Ok(done.rows_affected())
 }
 
