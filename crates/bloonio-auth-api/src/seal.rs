@@ -1,17 +1,28 @@
 //! Sealing at rest and derived keys: everything secret in the database is bound to its row (SECURITY).
+//!
+//! A sealed value is `2`, the id of its master key (8 bytes), a nonce (24 bytes) and the ciphertext with its tag
+//! (XChaCha20-Poly1305); version, key id and row are authenticated with it. Values of version `1`, which name no key, were
+//! sealed before keys could be replaced, and are opened by whichever key fits.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+mod column;
+mod key;
+
+use std::sync::Arc;
+
+use bloonio_wire::digest::Framed;
 use bloonio_wire::random::{Random, RandomError};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use hkdf::Hkdf;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
+pub use column::SealedColumn;
+pub use key::{KeyId, KeyRing, MasterKey};
+
 const NONCE: usize = 24;
-/// First byte of every sealed value: which master key, and which form.
-const VERSION: u8 = 1;
+/// First byte of a value that names no key.
+const UNNAMED: u8 = 1;
+/// First byte of a value that names its key in the bytes after it.
+const NAMED: u8 = 2;
 
 /// Sealing or opening failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +30,7 @@ pub enum SealError {
     /// Not 32 bytes in base64.
     #[error("the master key must be 32 bytes in base64")]
     BadKey,
-    /// The value was not sealed by this key for this row.
+    /// The value was not sealed by a key of this ring, or for another row.
     #[error("a sealed value could not be opened")]
     Unopenable,
     /// The value could not be sealed.
@@ -30,56 +41,73 @@ pub enum SealError {
     Random(#[from] RandomError),
 }
 
-/// The relay's master key: 32 bytes from which all other keys are derived (HKDF-SHA256, RFC 5869).
-#[derive(Clone)]
-pub struct MasterKey(Zeroizing<[u8; 32]>);
+/// Which key a sealed value needs, by its first bytes alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealedBy {
+    /// The key of this name.
+    Key(KeyId),
+    /// One that the value does not name.
+    Unnamed,
+}
 
-impl std::fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MasterKey(redacted)")
+impl SealedBy {
+    /// Bytes at the beginning of a sealed value that tell which key it needs.
+    pub const HEAD: usize = 1 + KeyId::LEN;
+
+    /// Reads it off a sealed value, or off its first [`SealedBy::HEAD`] bytes; `None` for what is no sealed value.
+    pub fn of(sealed: &[u8]) -> Option<Self> {
+        let (version, rest) = sealed.split_first()?;
+        match *version {
+            UNNAMED => Some(Self::Unnamed),
+            NAMED => rest.first_chunk().map(|id| Self::Key(KeyId::from_bytes(*id))),
+            _ => None,
+        }
+    }
+
+    /// What the value begins with.
+    pub fn head(self) -> Vec<u8> {
+        match self {
+            Self::Unnamed => vec![UNNAMED],
+            Self::Key(id) => [&[NAMED], id.as_bytes().as_slice()].concat(),
+        }
     }
 }
 
-impl MasterKey {
-    /// Reads 32 bytes in base64.
-    ///
-    /// # Errors
-    /// [`SealError::BadKey`].
-    pub fn from_base64(text: &str) -> Result<Self, SealError> {
-        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| SealError::BadKey)?);
-        let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| SealError::BadKey)?;
-        Ok(Self(Zeroizing::new(key)))
+impl std::fmt::Display for SealedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(id) => id.fmt(f),
+            Self::Unnamed => f.write_str("unnamed"),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct KeyCipher {
+    id: KeyId,
+    cipher: XChaCha20Poly1305,
+}
+
+impl KeyCipher {
+    fn new(master: &MasterKey) -> Self {
+        let key = master.derive("bloonio-seal-v1");
+        Self { id: master.id(), cipher: XChaCha20Poly1305::new(&(*key).into()) }
     }
 
-    /// Draws a fresh key.
-    ///
-    /// # Errors
-    /// [`SealError::Random`].
-    pub fn draw(random: &dyn Random) -> Result<Self, SealError> {
-        let mut key = Zeroizing::new([0u8; 32]);
-        random.fill(key.as_mut_slice())?;
-        Ok(Self(key))
-    }
-
-    /// The key in base64, to be kept in a file.
-    pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(self.0.as_slice()))
-    }
-
-    /// A key of its own for `purpose`.
-    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        let mut key = Zeroizing::new([0u8; 32]);
-        // HKDF-SHA256 gives up to 8,160 bytes; 32 always fit.
-        let _ = Hkdf::<Sha256>::new(None, self.0.as_slice()).expand(purpose.as_bytes(), key.as_mut_slice());
-        key
+    fn open(&self, aad: &[u8], rest: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(SealError::Unopenable)?;
+        let payload = Payload { msg: sealed, aad };
+        let plain = self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Unopenable)?;
+        Ok(Zeroizing::new(plain))
     }
 }
 
 /// Seals values for the database. `context` names the row ("tenant-secret", tenant id, …) and is authenticated with it,
-/// so that a sealed value copied to another row does not open.
+/// so that a sealed value copied to another row does not open. Cheap to clone.
 #[derive(Clone)]
 pub struct Sealer {
-    cipher: XChaCha20Poly1305,
+    current: KeyCipher,
+    others: Arc<[KeyCipher]>,
 }
 
 impl std::fmt::Debug for Sealer {
@@ -88,8 +116,19 @@ impl std::fmt::Debug for Sealer {
     }
 }
 
-fn framed(context: &[&str]) -> Vec<u8> {
-    let mut framed = bloonio_wire::digest::Framed::new("bloonio-seal-v1");
+/// What is authenticated with a value of version 1.
+fn unnamed(context: &[&str]) -> Vec<u8> {
+    let mut framed = Framed::new("bloonio-seal-v1");
+    for part in context {
+        framed.text(part);
+    }
+    framed.as_bytes().to_vec()
+}
+
+/// What is authenticated with a value that names its key.
+fn named(id: KeyId, context: &[&str]) -> Vec<u8> {
+    let mut framed = Framed::new("bloonio-seal-v2");
+    framed.part(id.as_bytes());
     for part in context {
         framed.text(part);
     }
@@ -97,10 +136,26 @@ fn framed(context: &[&str]) -> Vec<u8> {
 }
 
 impl Sealer {
-    /// A sealer under `master`.
-    pub fn new(master: &MasterKey) -> Self {
-        let key = master.derive("bloonio-seal-v1");
-        Self { cipher: XChaCha20Poly1305::new(&(*key).into()) }
+    /// A sealer that seals under the first key of a ring and opens under all of them; one key is a ring, too.
+    pub fn new(keys: impl Into<KeyRing>) -> Self {
+        let keys = keys.into();
+        let current = KeyCipher::new(keys.current());
+        let others = keys.keys().skip(1).map(KeyCipher::new).collect();
+        Self { current, others }
+    }
+
+    fn ciphers(&self) -> impl Iterator<Item = &KeyCipher> {
+        std::iter::once(&self.current).chain(self.others.iter())
+    }
+
+    /// The key that seals.
+    pub fn current(&self) -> KeyId {
+        self.current.id
+    }
+
+    /// Whether this ring has the key of that name.
+    pub fn knows(&self, id: KeyId) -> bool {
+        self.ciphers().any(|key| key.id == id)
     }
 
     /// Seals `plain` for the row named by `context`.
@@ -108,12 +163,13 @@ impl Sealer {
     /// # Errors
     /// [`SealError`].
     pub fn seal(&self, random: &dyn Random, context: &[&str], plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        let KeyCipher { id, cipher } = &self.current;
         let mut nonce = [0u8; NONCE];
         random.fill(&mut nonce)?;
-        let aad = framed(context);
+        let aad = named(*id, context);
         let payload = Payload { msg: plain, aad: &aad };
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Unsealable)?;
-        Ok([&[VERSION], nonce.as_slice(), &sealed].concat())
+        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Unsealable)?;
+        Ok([&[NAMED], id.as_bytes().as_slice(), nonce.as_slice(), &sealed].concat())
     }
 
     /// Opens what was sealed for the row named by `context`.
@@ -121,46 +177,31 @@ impl Sealer {
     /// # Errors
     /// [`SealError::Unopenable`].
     pub fn open(&self, context: &[&str], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let (version, rest) = sealed.split_first().ok_or(SealError::Unopenable)?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(SealError::Unopenable)?;
-        if *version != VERSION {
-            return Err(SealError::Unopenable);
+        match SealedBy::of(sealed).ok_or(SealError::Unopenable)? {
+            SealedBy::Key(id) => {
+                let key = self.ciphers().find(|key| key.id == id).ok_or(SealError::Unopenable)?;
+                key.open(&named(id, context), &sealed[SealedBy::HEAD..])
+            }
+            SealedBy::Unnamed => {
+                let aad = unnamed(context);
+                let opened = self.ciphers().find_map(|key| key.open(&aad, &sealed[1..]).ok());
+                opened.ok_or(SealError::Unopenable)
+            }
         }
-        let payload = Payload { msg: sealed, aad: &framed(context) };
-        let plain = self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Unopenable)?;
-        Ok(Zeroizing::new(plain))
+    }
+
+    /// The same value under the current key, as it replaces `sealed` in its row; `None` if it is that already.
+    ///
+    /// # Errors
+    /// Those of [`Sealer::open`] and [`Sealer::seal`].
+    pub fn reseal(&self, random: &dyn Random, context: &[&str], sealed: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
+        if SealedBy::of(sealed) == Some(SealedBy::Key(self.current.id)) {
+            return Ok(None);
+        }
+        let plain = self.open(context, sealed)?;
+        self.seal(random, context, &plain).map(Some)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bloonio_wire::random::SystemRandom;
-
-    #[test]
-    fn a_value_opens_in_its_own_row_alone() {
-        let master = MasterKey::draw(&SystemRandom).unwrap();
-        let sealer = Sealer::new(&master);
-        let sealed = sealer.seal(&SystemRandom, &["secret", "tnt_a"], b"hush").unwrap();
-        assert_eq!(sealer.open(&["secret", "tnt_a"], &sealed).unwrap().as_slice(), b"hush");
-        assert_eq!(sealer.open(&["secret", "tnt_b"], &sealed), Err(SealError::Unopenable));
-        assert_eq!(sealer.open(&["secrettnt_a"], &sealed), Err(SealError::Unopenable));
-        let other = Sealer::new(&MasterKey::draw(&SystemRandom).unwrap());
-        assert_eq!(other.open(&["secret", "tnt_a"], &sealed), Err(SealError::Unopenable));
-        for i in 0..sealed.len() {
-            let mut broken = sealed.clone();
-            broken[i] ^= 1;
-            assert!(sealer.open(&["secret", "tnt_a"], &broken).is_err(), "byte {i}");
-        }
-    }
-
-    #[test]
-    fn master_keys_are_32_bytes_in_base64() {
-        let master = MasterKey::draw(&SystemRandom).unwrap();
-        assert_eq!(MasterKey::from_base64(&master.to_base64()).unwrap().0, master.0);
-        for bad in ["", "AAAA", "not base64!", &STANDARD.encode([0u8; 33])] {
-            assert!(MasterKey::from_base64(bad).is_err(), "{bad}");
-        }
-        assert_ne!(master.derive("a"), master.derive("b"));
-    }
-}
+mod tests;

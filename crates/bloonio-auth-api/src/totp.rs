@@ -29,8 +29,12 @@ use bloonio_wire::secret::Secret;
 
 use self::code::{AddressError, Code, Step};
 use crate::db::Tx;
-use crate::seal::SealError;
+use crate::seal::{SealError, SealedColumn};
 pub use room::{TotpParts, TotpRoom};
+
+/// Where the seeds lie sealed.
+pub const SEALED: SealedColumn =
+    SealedColumn { table: "totp_seeds", label: "totp-seed", key: Some("relay_user_linked_id"), column: "seed_sealed" };
 
 /// One-time codes are not to be had.
 #[derive(Debug, thiserror::Error)]

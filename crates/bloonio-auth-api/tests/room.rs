@@ -47,7 +47,7 @@ impl Stage {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let room = TotpRoom::new(TotpParts {
             readers: Pool::Sqlite(SqlitePoolOptions::new().connect_with(options).await.unwrap()),
-            sealer: Sealer::new(&MasterKey::draw(&SystemRandom).unwrap()),
+            sealer: Sealer::new(MasterKey::draw(&SystemRandom).unwrap()),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
         });

@@ -10,6 +10,7 @@ use bloonio_wire::secret::Secret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::refused::Refused;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::limit::Limits;
@@ -19,7 +20,7 @@ use crate::outbox::{Outbox, OutboxLimits, OutboxParts};
 use crate::push::dispatch::PushLimits;
 use crate::push::stream::StreamEvent;
 use crate::push::{PushSender, Pusher, PusherParts};
-use crate::seal::{MasterKey, SealError, Sealer};
+use crate::seal::{KeyRing, SealError, Sealer};
 use crate::service::tenant::Registry;
 use crate::storage::tenant::SealedSecret;
 use crate::storage::{Storage, StorageError};
@@ -51,8 +52,8 @@ pub struct AppParts {
     pub config: Config,
     /// The open and migrated database.
     pub storage: Storage,
-    /// Root of all keys.
-    pub master: MasterKey,
+    /// Roots of all keys.
+    pub keys: KeyRing,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws ids, secrets and tokens.
@@ -90,6 +91,8 @@ pub struct App {
     pub totp: Arc<dyn Totp>,
     /// Rate limits.
     pub limits: Limits,
+    /// Wrong admin keys, until they are written to the audit trail.
+    pub refused: Refused,
     /// Sends pushes.
     pub pusher: Pusher,
     /// Makes callbacks.
@@ -116,9 +119,9 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub fn new(parts: AppParts) -> Result<SharedApp, AppError> {
-        let AppParts { config, storage, master, clock, random, sender, guard, roots, .. } = parts;
+        let AppParts { config, storage, keys, clock, random, sender, guard, roots, .. } = parts;
         let (tracker, stopping, streams) = (TaskTracker::new(), CancellationToken::new(), Hub::default());
-        let sealer = Sealer::new(&master);
+        let sealer = Sealer::new(&keys);
         let pusher = Pusher::new(PusherParts {
             storage: storage.clone(),
             clock: Arc::clone(&clock),
@@ -146,9 +149,10 @@ impl App {
         })?;
         Ok(Arc::new(Self {
             decoy: Decoy::new(&sealer, random.as_ref())?,
-            tokens: Tokens::new(&master),
+            tokens: Tokens::new(keys),
             totp: Arc::new(totp),
             limits: Limits::new(Arc::clone(&clock)),
+            refused: Refused::default(),
             metrics: Metrics::install(),
             workers: Workers::default(),
             prompts: Hub::default(),

@@ -1,10 +1,12 @@
 //! What the command line can do.
 
+pub mod audit;
 pub mod callbacks;
 pub mod doctor;
 pub mod healthcheck;
 pub mod migrate;
 pub mod output;
+pub mod rekey;
 pub mod tenant;
 
 use bloonio_wire::code::ErrorCode;
@@ -34,6 +36,12 @@ pub enum Command {
     /// Look at the outbox of callbacks and send them again, directly in the database.
     #[command(subcommand)]
     Callbacks(callbacks::CallbacksCommand),
+    /// Seal again, under the first master key, what the others have sealed. Relays may run meanwhile; all of them must seal
+    /// with that key by now. It can be ended and run again at any time.
+    Rekey(rekey::RekeyArgs),
+    /// Look at the audit trail, and verify that nothing of it was changed.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the OpenAPI document of the relay.
     Openapi,
     /// Ask a running relay whether it is ready; exit code 0 if it is.
@@ -56,6 +64,8 @@ impl Command {
             Self::Doctor(args) => args.run().await,
             Self::Tenant(command) => command.run().await,
             Self::Callbacks(command) => command.run().await,
+            Self::Audit(command) => command.run().await,
+            Self::Rekey(args) => args.run().await,
             Self::Openapi => print(&http::openapi::json()?),
             Self::Healthcheck(args) => args.run().await,
         }

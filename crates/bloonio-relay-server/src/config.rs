@@ -53,10 +53,15 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The master key's file holds something else.
-    #[error("{path} does not hold 32 bytes in base64; restore it from its backup, nothing sealed opens without it")]
+    #[error(
+        "line {line} of {path} does not hold 32 bytes in base64; restore the file from its backup, nothing sealed opens \
+         without it"
+    )]
     BadMasterKey {
         /// The file.
         path: String,
+        /// Which line, from 1.
+        line: usize,
     },
     /// No randomness for a fresh master key.
     #[error(transparent)]
@@ -78,6 +83,8 @@ pub struct StoreConfig {
     pub database_url: Option<String>,
     /// Master key in base64, if it is not kept in the data folder.
     pub master_key: Option<Secret>,
+    /// Master keys in base64 that open only.
+    pub master_key_previous: Vec<Secret>,
     /// Form of the log.
     pub log_format: LogFormat,
 }
@@ -92,6 +99,11 @@ impl StoreConfig {
             data_dir: args.relay_data_dir,
             database_url: args.relay_database_url.filter(|url| !url.is_empty()).map(database_url).transpose()?,
             master_key: args.relay_master_key.filter(|key| !key.expose().is_empty()),
+            master_key_previous: args
+                .relay_master_key_previous
+                .into_iter()
+                .filter(|key| !key.expose().trim().is_empty())
+                .collect(),
             log_format: args.relay_log_format,
         })
     }

@@ -7,15 +7,19 @@
 //! | [`storage`] | one transaction a change, the outbox rows with it |
 //! | [`push`] | FCM, and the stream of server-sent events |
 //! | [`outbox`] | callbacks: claim, attempt, settle |
+//! | [`keys`] | which master keys the database needs, and how one replaces another |
 //! | [`net`] | the guard on every address that a tenant can name |
+//! | [`audit`] | what happened, in chains that show whether they were changed |
 //!
 //! [`app::App`] holds what they share; [`config`] says how it is set up.
 
 pub mod app;
+pub mod audit;
 pub mod command;
 pub mod config;
 pub mod http;
 pub mod hub;
+pub mod keys;
 pub mod limit;
 pub mod net;
 pub mod outbox;

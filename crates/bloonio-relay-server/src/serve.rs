@@ -12,40 +12,51 @@ use tokio::net::TcpListener;
 use crate::app::{App, AppParts};
 use crate::config::{Config, StoreConfig, master_key};
 use crate::http::{listener, router};
+use crate::keys::{self, KeysError};
 use crate::net::client::{ExtraRoots, push_connections};
 use crate::net::guard::Guard;
 use crate::outbox::OutboxLimits;
 use crate::push::PushSender;
 use crate::push::dispatch::PushLimits;
 use crate::push::fcm::{Credentials, FcmClient, FcmSender, LaneLimits};
-use crate::seal::{MasterKey, Sealer};
+use crate::seal::{KeyRing, MasterKey, Sealer};
 use crate::shutdown::{self, Signals};
 use crate::storage::{Storage, StorageError};
 use crate::telemetry::introduction;
 
-/// Opens the database and the key to it; both are made at the first start.
+/// Opens the database as it is, and makes the file if it is missing.
+///
+/// # Errors
+/// An unusable file or server.
+pub async fn database(config: &StoreConfig) -> anyhow::Result<Storage> {
+    connect(config).await.context("cannot open the database")
+}
+
+/// Opens the database and the keys to it; both are made at the first start.
 ///
 /// # Errors
 /// An unusable folder, key or database, or a key that does not fit the database.
-pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, MasterKey)> {
+pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, KeyRing)> {
     master_key::create_data_dir(&config.data_dir)?;
     let kept = master_key::load(config)?;
-    let storage = connect(config).await.context("cannot open the database")?;
+    let storage = database(config).await?;
     migrate(&storage).await?;
-    if let Some(master) = kept {
-        let fits = storage.opens_with(&Sealer::new(&master)).await?;
-        ensure!(fits, "the master key does not open this database; use the one that it was made with");
-        return Ok((storage, master));
-    }
-    // A fresh key opens only what nothing was sealed in yet. Beside a database whose key is lost it would be of no use,
-    // and hide that the file must be restored.
-    let fresh = MasterKey::draw(&SystemRandom)?;
-    let first_start = storage.opens_with(&Sealer::new(&fresh)).await?;
+    let known = kept.is_some();
+    let keys = match kept {
+        Some(keys) => keys,
+        // Not kept yet: a fresh key opens only what nothing was sealed in. Beside a database whose key is lost it would be
+        // of no use, and hide that the file must be restored.
+        None => KeyRing::new(MasterKey::draw(&SystemRandom)?),
+    };
+    let checked = keys::check(&storage, &Sealer::new(&keys), SystemClock.now()).await;
     ensure!(
-        first_start,
+        known || !matches!(checked, Err(KeysError::Missing { .. })),
         "there is no master key, and this database was made with one; restore master.key from its backup"
     );
-    Ok((storage, master_key::keep(config, fresh, &SystemRandom)?))
+    checked?;
+    let keys = if known { keys } else { master_key::keep(config, keys.current().clone(), &SystemRandom)? };
+    keys::record(&storage, &Sealer::new(&keys), &SystemClock).await?;
+    Ok((storage, keys))
 }
 
 /// Opens the database as it is; a SQLite file is created.
@@ -81,7 +92,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let sender = push_sender(&config, &roots, &clock)?;
-    let (storage, master) = open(&config.store).await?;
+    let (storage, keys) = open(&config.store).await?;
     let socket = bind("RELAY_LISTEN", &config.listen).await?;
     let address = socket.local_addr()?;
     let admin = match &config.admin_listen {
@@ -97,7 +108,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let app = App::new(AppParts {
         config: config.bound_to(address),
         storage,
-        master,
+        keys,
         clock,
         random,
         sender,

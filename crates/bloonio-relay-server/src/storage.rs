@@ -14,6 +14,7 @@
 //! calls a minute. It makes what a transaction has read stay true until its commit, on both engines alike.
 
 pub mod alert;
+pub mod audit;
 pub mod delivery;
 pub mod device;
 pub mod pairing;
@@ -22,6 +23,8 @@ pub mod push;
 pub mod replay;
 pub mod retention;
 pub mod schema;
+pub mod seal_key;
+pub mod sealed;
 pub mod tenant;
 
 use std::path::Path;
@@ -84,6 +87,7 @@ macro_rules! step {
 const STEPS: &[Step] = &[
     step!(1, "relay", "0001_relay.sql"),
     step!(2, "retention", "0002_retention.sql"),
+    step!(3, "audit", "0003_audit.sql"),
     step!(4, "failing lanes", "0004_failing_lanes.sql"),
 ];
 

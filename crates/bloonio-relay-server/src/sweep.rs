@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, SharedApp};
+use crate::keys;
 use crate::push::hygiene::Hygiene;
 use crate::storage::{StorageError, pairing, replay, retention};
 use crate::telemetry::skew::ClockWatch;
@@ -40,6 +41,9 @@ pub(crate) async fn run(app: SharedApp) {
 pub async fn sweep(app: &Arc<App>) -> Result<(), StorageError> {
     app.limits.sweep();
     app.metrics.fold();
+    // Another relay, one without this key, may have let it go since: what is sealed from now on needs it again.
+    keys::record(&app.storage, &app.sealer, app.clock.as_ref()).await?;
+    app.refused.record(&app.storage, app.clock.now()).await?;
     let replays = replay::sweep(&app.storage, app.clock.now()).await?;
     let proofs = pairing::forget_proofs(&app.storage, app.clock.now()).await?;
     let over = retention::sweep(&app.storage, app.clock.now()).await?;

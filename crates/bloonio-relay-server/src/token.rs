@@ -2,6 +2,9 @@
 //!
 //! Each kind has a key of its own, derived from the master key, and one fixed algorithm (HS256). `typ`, `iss`, `aud`,
 //! `exp` and `jti` are all checked; times come from the caller's clock and not from the system's.
+//!
+//! `kid` names the master key: a token holds as long as that key is in the relay's ring, and no other key is tried. One
+//! without `kid`, as they were issued before keys could be replaced, holds under whichever key of the ring verifies it.
 
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::seal::MasterKey;
+use crate::seal::{KeyRing, MasterKey};
 
 /// How long a device session lasts (PROTOCOL 4).
 pub const SESSION_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -86,18 +89,37 @@ struct SessionClaims {
     exp: i64,
 }
 
-/// One kind of token: its key, and what must stand in it.
+/// A kind's key under one master key.
+struct KindKey {
+    kid: String,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+}
+
+impl KindKey {
+    fn new(master: &MasterKey, purpose: &str) -> Self {
+        let key = master.derive(purpose);
+        Self {
+            kid: master.id().to_string(),
+            encoding: EncodingKey::from_secret(key.as_slice()),
+            decoding: DecodingKey::from_secret(key.as_slice()),
+        }
+    }
+}
+
+/// One kind of token: its keys, and what must stand in it.
 struct Kind {
     typ: &'static str,
     audience: &'static str,
-    encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// Signs.
+    current: KindKey,
+    /// Verify what they have signed when they were current.
+    others: Vec<KindKey>,
     validation: Validation,
 }
 
 impl Kind {
-    fn new(master: &MasterKey, purpose: &str, typ: &'static str, audience: &'static str) -> Self {
-        let key = master.derive(purpose);
+    fn new(ring: &KeyRing, purpose: &str, typ: &'static str, audience: &'static str) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[audience]);
@@ -107,15 +129,16 @@ impl Kind {
         Self {
             typ,
             audience,
-            encoding: EncodingKey::from_secret(key.as_slice()),
-            decoding: DecodingKey::from_secret(key.as_slice()),
+            current: KindKey::new(ring.current(), purpose),
+            others: ring.keys().skip(1).map(|key| KindKey::new(key, purpose)).collect(),
             validation,
         }
     }
 
     fn sign(&self, claims: &impl Serialize) -> Result<Secret, TokenError> {
-        let header = Header { typ: Some(self.typ.to_owned()), ..Header::new(Algorithm::HS256) };
-        let token = jsonwebtoken::encode(&header, claims, &self.encoding).map_err(|_| TokenError::Unsignable)?;
+        let KindKey { kid, encoding, .. } = &self.current;
+        let header = Header { typ: Some(self.typ.to_owned()), kid: Some(kid.clone()), ..Header::new(Algorithm::HS256) };
+        let token = jsonwebtoken::encode(&header, claims, encoding).map_err(|_| TokenError::Unsignable)?;
         Ok(Secret::new(token))
     }
 
@@ -123,9 +146,16 @@ impl Kind {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::Invalid);
         }
-        let read = jsonwebtoken::decode::<C>(token, &self.decoding, &self.validation);
-        let read = read.map_err(|_| TokenError::Invalid)?;
-        if read.header.typ.as_deref() == Some(self.typ) { Ok(read.claims) } else { Err(TokenError::Invalid) }
+        // Nothing vouches for the header yet: it is asked for no more than which key to verify with.
+        let kid = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?.kid;
+        let fits = |key: &&KindKey| kid.as_ref().is_none_or(|kid| *kid == key.kid);
+        let mut candidates = std::iter::once(&self.current).chain(&self.others).filter(fits);
+        candidates.find_map(|key| self.verified(token, key)).ok_or(TokenError::Invalid)
+    }
+
+    fn verified<C: DeserializeOwned>(&self, token: &str, key: &KindKey) -> Option<C> {
+        let read = jsonwebtoken::decode::<C>(token, &key.decoding, &self.validation).ok()?;
+        (read.header.typ.as_deref() == Some(self.typ)).then_some(read.claims)
     }
 }
 
@@ -154,11 +184,12 @@ fn check(jti: &str, exp: i64, now: Timestamp) -> Result<Timestamp, TokenError> {
 }
 
 impl Tokens {
-    /// Tokens under `master`.
-    pub fn new(master: &MasterKey) -> Self {
+    /// Tokens signed under the first key of a ring, and verified under all of them.
+    pub fn new(keys: impl Into<KeyRing>) -> Self {
+        let keys = keys.into();
         Self {
-            proof: Kind::new(master, "bloonio-proof+jwt", "bloonio-proof+jwt", "bloonio-pairing"),
-            session: Kind::new(master, "bloonio-session+jwt", "bloonio-session+jwt", "bloonio-device"),
+            proof: Kind::new(&keys, "bloonio-proof+jwt", "bloonio-proof+jwt", "bloonio-pairing"),
+            session: Kind::new(&keys, "bloonio-session+jwt", "bloonio-session+jwt", "bloonio-device"),
         }
     }
 

@@ -175,10 +175,10 @@ async fn with_registry<T: Serialize>(
     work: impl AsyncFnOnce(Registry<'_>) -> Result<T, ServiceError>,
 ) -> anyhow::Result<()> {
     let config = super::store(place.store)?;
-    let (storage, master) = serve::open(&config).await?;
+    let (storage, keys) = serve::open(&config).await?;
     let registry = Registry {
         storage: &storage,
-        sealer: &Sealer::new(&master),
+        sealer: &Sealer::new(&keys),
         clock: &SystemClock,
         random: &SystemRandom,
         allow_http: false,

@@ -33,6 +33,16 @@ pub struct StoreArgs {
     #[arg(long, env = "RELAY_MASTER_KEY", hide_env_values = true, value_name = "BASE64")]
     pub relay_master_key: Option<Secret>,
 
+    /// Master keys that open and verify, but neither seal nor sign, separated by commas: while a key is replaced.
+    #[arg(
+        long,
+        env = "RELAY_MASTER_KEY_PREVIOUS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "BASE64"
+    )]
+    pub relay_master_key_previous: Vec<Secret>,
+
     /// Form of the log.
     #[arg(long, env = "RELAY_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub relay_log_format: LogFormat,

@@ -1,13 +1,16 @@
-//! The master key's file: made once, whole or not at all, readable by its owner alone.
+//! The master keys: of the settings, or of a file that is made once, whole or not at all, readable by its owner alone.
+//!
+//! The file has a key a line. The first seals; the others open only, and are there while one key replaces another.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use bloonio_wire::random::{Random, hex_token};
+use bloonio_wire::secret::Secret;
 
 use super::{ConfigError, StoreConfig};
-use crate::seal::MasterKey;
+use crate::seal::{KeyRing, MasterKey};
 
 const FILE: &str = "master.key";
 
@@ -28,49 +31,70 @@ pub fn create_data_dir(path: &Path) -> Result<(), ConfigError> {
     builder.create(path).map_err(file_error("cannot create the data folder", path))
 }
 
-/// The master key of the settings, or of the data folder; `None` before the first start, and where the file was lost.
+/// The master keys of the settings, or of the data folder; `None` before the first start, and where the file was lost.
+/// Keys of `RELAY_MASTER_KEY_PREVIOUS` stand behind whichever it is.
 ///
 /// # Errors
 /// [`ConfigError`] for a key that cannot be read.
-pub fn load(config: &StoreConfig) -> Result<Option<MasterKey>, ConfigError> {
-    let Some(given) = &config.master_key else { return read(&config.data_dir.join(FILE)) };
-    let key = MasterKey::from_base64(given.expose());
-    key.map(Some).map_err(|error| ConfigError::invalid("RELAY_MASTER_KEY", error.to_string()))
+pub fn load(config: &StoreConfig) -> Result<Option<KeyRing>, ConfigError> {
+    let ring = match &config.master_key {
+        Some(given) => Some(KeyRing::new(setting("RELAY_MASTER_KEY", given)?)),
+        None => read(&config.data_dir.join(FILE))?,
+    };
+    ring.map(|ring| with_previous(config, ring)).transpose()
 }
 
-fn read(path: &Path) -> Result<Option<MasterKey>, ConfigError> {
+fn with_previous(config: &StoreConfig, mut ring: KeyRing) -> Result<KeyRing, ConfigError> {
+    for given in &config.master_key_previous {
+        ring = ring.with_opener(setting("RELAY_MASTER_KEY_PREVIOUS", given)?);
+    }
+    Ok(ring)
+}
+
+fn setting(name: &'static str, given: &Secret) -> Result<MasterKey, ConfigError> {
+    MasterKey::from_base64(given.expose()).map_err(|error| ConfigError::invalid(name, error.to_string()))
+}
+
+fn read(path: &Path) -> Result<Option<KeyRing>, ConfigError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => zeroize::Zeroizing::new(text),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(file_error("cannot read the master key", path)(error)),
     };
     warn_if_open(path);
-    match MasterKey::from_base64(&text) {
-        Ok(key) => Ok(Some(key)),
-        Err(_) => Err(ConfigError::BadMasterKey { path: path.display().to_string() }),
+    let bad = |line| ConfigError::BadMasterKey { path: path.display().to_string(), line };
+    let mut ring: Option<KeyRing> = None;
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let key = MasterKey::from_base64(line).map_err(|_| bad(number + 1))?;
+        ring = Some(match ring {
+            None => KeyRing::new(key),
+            Some(ring) => ring.with_opener(key),
+        });
     }
+    ring.map(Some).ok_or_else(|| bad(1))
 }
 
-/// Keeps a fresh key in the data folder, and gives the one that is kept there from now on.
+/// Keeps a fresh key in the data folder, and gives the ring that is kept there from now on.
 ///
 /// # Errors
 /// [`ConfigError`] for a key that cannot be written. Never replaces one that is there: everything sealed under it would
 /// be lost.
-pub fn keep(config: &StoreConfig, key: MasterKey, random: &dyn Random) -> Result<MasterKey, ConfigError> {
+pub fn keep(config: &StoreConfig, key: MasterKey, random: &dyn Random) -> Result<KeyRing, ConfigError> {
     let path = &config.data_dir.join(FILE);
     // Written under another name and then linked: a crash leaves no half key, and of two relays that start at once on one
     // folder the second takes the first one's.
     let draft = path.with_extension(hex_token::<8>(random).map_err(crate::seal::SealError::from)?);
     let written = write_private(&draft, key.to_base64().as_bytes()).and_then(|()| fs::hard_link(&draft, path));
     let _ = fs::remove_file(&draft);
-    match written {
-        Ok(()) => sync_folder(path).map(|()| key),
+    let ring = match written {
+        Ok(()) => sync_folder(path).map(|()| KeyRing::new(key)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => match read(path)? {
-            Some(key) => Ok(key),
+            Some(ring) => Ok(ring),
             None => Err(file_error("cannot read the master key", path)(error)),
         },
         Err(error) => Err(file_error("cannot write the master key", path)(error)),
-    }
+    };
+    with_previous(config, ring?)
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::seal::MasterKey;
-use bloonio_wire::random::SystemRandom;
+use crate::seal::{KeyId, KeyRing, MasterKey};
+use bloonio_wire::random::{SeededRandom, SystemRandom};
 use clap::Parser;
 use rstest::rstest;
 
@@ -64,7 +64,7 @@ fn the_master_key_is_made_once_and_for_its_owner_alone() {
     let first = master_key::keep(&config, fresh(), &SystemRandom).unwrap();
     let later = master_key::keep(&config, fresh(), &SystemRandom).unwrap();
     let again = master_key::load(&config).unwrap().unwrap();
-    assert_eq!((later.to_base64(), again.to_base64()), (first.to_base64(), first.to_base64()));
+    assert_eq!((only(&later), only(&again)), (only(&first), only(&first)));
     assert_eq!(std::fs::read_dir(&data_dir).unwrap().count(), 1);
     #[cfg(unix)]
     {
@@ -74,10 +74,61 @@ fn the_master_key_is_made_once_and_for_its_owner_alone() {
     }
 }
 
+/// The ring's only key.
+fn only(ring: &KeyRing) -> zeroize::Zeroizing<String> {
+    assert_eq!(ring.keys().count(), 1);
+    ring.current().to_base64()
+}
+
+fn keys(count: u64) -> Vec<MasterKey> {
+    (1..=count).map(|seed| MasterKey::draw(&SeededRandom::new(seed)).unwrap()).collect()
+}
+
+fn ids(ring: &KeyRing) -> Vec<KeyId> {
+    ring.keys().map(MasterKey::id).collect()
+}
+
+#[test]
+fn a64_the_first_line_of_the_master_keys_file_seals_and_the_others_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = keys(3);
+    let text: Vec<_> = keys.iter().map(|key| format!("{}\n\n", *key.to_base64())).collect();
+    std::fs::write(folder.path().join("master.key"), text.concat()).unwrap();
+    let config = StoreConfig { data_dir: folder.path().into(), ..config(&[]).unwrap().store };
+    let ring = master_key::load(&config).unwrap().unwrap();
+    assert_eq!(ids(&ring), keys.iter().map(MasterKey::id).collect::<Vec<_>>());
+}
+
+#[test]
+fn a64_previous_keys_of_the_settings_stand_behind_the_one_that_seals() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = keys(3);
+    let text = |key: &MasterKey| key.to_base64().to_string();
+    let previous = format!("{},{}, ", text(&keys[1]), text(&keys[2]));
+    let flags = ["--relay-master-key", &text(&keys[0]), "--relay-master-key-previous", &previous];
+    let given = StoreConfig { data_dir: folder.path().into(), ..config(&flags).unwrap().store };
+    let all: Vec<_> = keys.iter().map(MasterKey::id).collect();
+    assert_eq!(ids(&master_key::load(&given).unwrap().unwrap()), all);
+    // Beside a file likewise, also beside one that is made just now.
+    let beside = StoreConfig { master_key: None, ..given };
+    assert!(master_key::load(&beside).unwrap().is_none());
+    assert_eq!(ids(&master_key::keep(&beside, keys[0].clone(), &SystemRandom).unwrap()), all);
+    assert_eq!(ids(&master_key::load(&beside).unwrap().unwrap()), all);
+}
+
+#[test]
+fn a_previous_key_that_cannot_be_read_is_named_and_not_shown() {
+    let flags = ["--relay-master-key", &*keys(1)[0].to_base64(), "--relay-master-key-previous", "hush-hush"];
+    let error = master_key::load(&config(&flags).unwrap().store).unwrap_err();
+    assert!(error.to_string().starts_with("RELAY_MASTER_KEY_PREVIOUS: "), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hush"));
+}
+
 #[rstest]
 #[case::empty("")]
 #[case::short("AAAA")]
 #[case::noise("not a key")]
+#[case::a_second_line_of_noise("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nnot a key\n")]
 fn a_broken_master_key_is_never_replaced(#[case] content: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");

@@ -8,13 +8,12 @@
 use std::collections::BTreeMap;
 
 use bloonio_wire::clock::Timestamp;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::callback::{UNSIGNED, Verdict};
 use crate::storage::delivery::health::{self, TRIPS_AFTER};
 use crate::storage::delivery::{self, Claimed};
 use crate::storage::{StorageError, Tx};
-use crate::telemetry::metrics::CALLBACKS;
 
 /// What a lane's attempts have come to, in the order of their end.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +29,6 @@ struct Run {
 pub(super) struct Changes {
     opened: Vec<String>,
     closed: Vec<String>,
-    /// Callbacks given up because their schedule is over.
-    pub(super) overdue: u64,
 }
 
 /// Takes in what has landed.
@@ -77,13 +74,6 @@ impl Changes {
         }
         for (tenant, origin) in self.closed.iter().filter_map(|lane| lane.split_once(' ')) {
             info!(alarm = "callback_breaker_closed", tenant.id = tenant, origin, "an endpoint takes callbacks again");
-        }
-        if self.overdue > 0 {
-            metrics::counter!(CALLBACKS, "outcome" => "dead").increment(self.overdue);
-            warn!(
-                deliveries = self.overdue,
-                "callbacks to failing endpoints were given up at the end of their schedule"
-            );
         }
     }
 }

@@ -13,10 +13,12 @@ use tracing::{debug, error, info, warn};
 use super::callback::{Signed, UNSIGNED, Verdict};
 use super::worker::Flight;
 use super::{Inner, backoff, breaker};
+use crate::audit::{Event, Kind};
 use crate::service::tenant::Tenant;
 use crate::storage::delivery::claim::{self, ClaimLimits};
-use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, health, listing};
-use crate::storage::{StorageError, Tx, replay, tenant};
+use crate::storage::delivery::health::{self, Overdue};
+use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
+use crate::storage::{StorageError, Tx, audit, replay, tenant};
 use crate::telemetry::metrics::{CALLBACK_BREAKERS_OPEN, CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
 use crate::telemetry::stage::Stage;
 
@@ -87,11 +89,12 @@ impl Inner {
         let token = hex_token::<16>(self.parts.random.as_ref())?;
         let lease = Lease { token, until: now.plus(self.parts.limits.lease) };
         let mut tx = self.parts.storage.begin_shared().await?;
-        let settled = settle(&mut tx, &flight.landed, now).await?;
-        let mut changes = breaker::learn(&mut tx, &flight.landed, now).await?;
+        let mut settled = settle(&mut tx, &flight.landed, now).await?;
+        let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
         let claimed = claim::claim(&mut tx, now, &lease, limits).await?;
         // After the claim: no two processes change rows of the outbox that both see due.
-        changes.overdue = health::give_up_overdue(&mut tx, now).await?;
+        let overdue = health::give_up_overdue(&mut tx, now).await?;
+        settled.extend(overdue.into_iter().map(|overdue| Settled::overdue(overdue, now)));
         let signed = self.sign(&mut tx, claimed, now).await?;
         for (claimed, signed) in &signed {
             // Before it leaves: whoever receives it cannot send it back as a call of this tenant.
@@ -99,6 +102,7 @@ impl Inner {
                 replay::remember(&mut tx, &claimed.tenant_id, signed.hmac.as_bytes(), signed.at).await?;
             }
         }
+        record(&mut tx, &settled, now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
@@ -124,6 +128,7 @@ impl Inner {
         let now = self.parts.clock.now();
         let settled = settle(&mut tx, &flight.landed, now).await?;
         let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
+        record(&mut tx, &settled, now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
@@ -202,6 +207,26 @@ async fn settle(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Timestamp) -> R
     Ok(settled)
 }
 
+/// Writes to the audit trail what is over. Last in its transaction and in the order of the tenants' ids: of several
+/// workers none waits for a chain that waits for it.
+async fn record(tx: &mut Tx, settled: &[Settled], now: Timestamp) -> Result<(), StorageError> {
+    let over = |settled: &&Settled| settled.held && !matches!(settled.settlement, Settlement::Due(_));
+    let mut over: Vec<_> = settled.iter().filter(over).collect();
+    over.sort_by_key(|settled| &settled.tenant_id);
+    for settled in over {
+        let kind = match settled.settlement {
+            Settlement::Acknowledged => Kind::CallbackAcknowledged,
+            _ => Kind::CallbackDead,
+        };
+        let event = Event::new(kind, settled.delivery_id.as_str())
+            .with("attempts", settled.attempts)
+            .with("status", settled.met.status)
+            .with("error", settled.met.error);
+        audit::append(tx, &settled.tenant_id, event, now).await?;
+    }
+    Ok(())
+}
+
 fn settlement(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> Settlement {
     match verdict {
         Verdict::Acknowledged(_) => Settlement::Acknowledged,
@@ -212,6 +237,13 @@ fn settlement(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> Settlement
 }
 
 impl Settled {
+    fn overdue(overdue: Overdue, now: Timestamp) -> Self {
+        let Overdue { tenant_id, delivery_id, attempts, scheduled_from } = overdue;
+        let met = Met { status: None, error: Some("overdue") };
+        let after = now.since(scheduled_from);
+        Self { delivery_id, tenant_id, attempts, after, met, settlement: Settlement::Dead, held: true }
+    }
+
     fn report(&self) {
         if !self.held {
             warn!(delivery.id = self.delivery_id, "the lease of a callback was lost before its end");

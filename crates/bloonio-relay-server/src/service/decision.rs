@@ -18,6 +18,7 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use crate::app::SharedApp;
+use crate::audit::{Event, Kind, digest_of};
 use crate::outbox::backoff::give_up_at;
 use crate::outbox::callback;
 use crate::push::stream::{Hint, StreamEvent};
@@ -29,7 +30,7 @@ use crate::service::tenant::Tenant;
 use crate::service::totp;
 use crate::storage::delivery::{self, NewDelivery};
 use crate::storage::prompt::{NewDecision, Prompt};
-use crate::storage::{StorageError, Tx, device, prompt};
+use crate::storage::{StorageError, Tx, audit, device, prompt};
 use crate::telemetry::stage::Stage;
 use crate::telemetry::{metrics as names, short_hash};
 
@@ -171,6 +172,7 @@ async fn decide(
 ) -> Result<Option<(Decided, Vec<PushTarget>)>, ServiceError> {
     let Judged { prompt, request, .. } = judged;
     let (tenant_id, approved) = (&bearer.tenant.tenant_id, answer.approved);
+    let entry = entry(bearer, judged, &answer);
     let event = ApprovalEvent {
         instruction_id: prompt.instruction_id.clone(),
         user_socket_hash: request.user_socket_hash.clone(),
@@ -194,8 +196,23 @@ async fn decide(
     call_back(tx, &bearer.tenant, judged, approved, event, now).await?;
     let mut others = device::targets(&mut *tx, tenant_id, &prompt.relay_user_linked_id, now).await?;
     others.retain(|other| other.device_id != bearer.device.device_id);
+    audit::append(tx, tenant_id, entry, now).await?;
     let instruction_id = prompt.instruction_id.clone();
     Ok(Some((Decided { instruction_id, status: ChallengeStatus::Answered, approved, decided_at: now }, others)))
+}
+
+/// The decision in the audit trail: who, what and whether it was proven, and not what was asked or why.
+fn entry(bearer: &Bearer, judged: &Judged, answer: &Answer) -> Event {
+    let Judged { prompt, request, .. } = judged;
+    Event::new(Kind::Decision, digest_of(&bearer.tenant.tenant_id, prompt.instruction_id.as_str()))
+        .with("approved", answer.approved)
+        .with("device", bearer.device.device_id.as_str())
+        .with("pairing", prompt.relay_user_linked_id.as_str())
+        .with("custom_type", request.custom_type.as_str())
+        .with("request_sha256", hex::encode(&prompt.request_sha256))
+        .with("challenge_digest", request.challenge_digest.clone())
+        .with("signed", answer.response_data.signature.is_some())
+        .with("totp_verified", answer.response_data.totp_verified)
 }
 
 /// Whoever waits for the decision learns it, and whoever was asked, too.

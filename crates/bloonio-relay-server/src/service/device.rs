@@ -12,10 +12,12 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use crate::app::SharedApp;
+use crate::audit::{Event, Kind};
 use crate::push::PushAddress;
 use crate::push::stream::StreamEvent;
 use crate::service::error::ServiceError;
 use crate::service::session::Bearer;
+use crate::storage::audit;
 use crate::storage::device::{self, session};
 use crate::token::SESSION_TTL;
 
@@ -60,6 +62,10 @@ pub async fn refresh(
     let generation = session::refresh(&mut tx, tenant_id, device_id, address, now, now.plus(GRACE)).await?;
     let generation = generation.ok_or(ErrorCode::InvalidDeviceToken)?;
     let token = app.tokens.issue_session(app.random.as_ref(), now, tenant_id, device_id, generation)?;
+    let event = Event::new(Kind::DeviceRefreshed, device_id.as_str())
+        .with("generation", generation)
+        .with("address", address.is_some());
+    audit::append(&mut tx, tenant_id, event, now).await?;
     app.storage.commit(tx).await?;
     Ok(Refreshed {
         device_session_token: token.expose().to_owned(),
@@ -85,6 +91,8 @@ pub async fn unpair(app: &SharedApp, bearer: &Bearer) -> Result<DeviceChanged, S
     if device::count(&mut tx, &tenant.tenant_id, linked_id, now).await?.active == 0 {
         app.totp.forget(&mut tx, &tenant.tenant_id, linked_id).await?;
     }
+    let event = Event::new(Kind::DeviceRemoved, device.device_id.as_str()).with("cause", "left");
+    audit::append(&mut tx, &tenant.tenant_id, event, now).await?;
     app.storage.commit(tx).await?;
     info!(tenant.id = tenant.tenant_id.as_str(), device.id = device.device_id.as_str(), "a device has left");
     wake_streams(app, bearer);
@@ -120,6 +128,9 @@ pub async fn confirm(
     if !changed {
         return Err(ErrorCode::AlreadyDecided.into());
     }
+    let kind = if approved { Kind::DeviceConfirmed } else { Kind::DeviceRefused };
+    let event = Event::new(kind, waiting.as_str()).with("by", bearer.device.device_id.as_str());
+    audit::append(&mut tx, tenant_id, event, app.clock.now()).await?;
     app.storage.commit(tx).await?;
     info!(tenant.id = tenant_id.as_str(), device.id = waiting.as_str(), approved, "a waiting device was decided on");
     wake_streams(app, bearer);

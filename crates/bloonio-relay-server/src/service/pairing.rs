@@ -10,10 +10,11 @@ use url::Url;
 use utoipa::ToSchema;
 
 use crate::app::SharedApp;
+use crate::audit::{Event, Kind, digest_of};
 use crate::push::stream::StreamEvent;
 use crate::service::error::ServiceError;
 use crate::service::tenant::Tenant;
-use crate::storage::{device, pairing};
+use crate::storage::{audit, device, pairing};
 use crate::token::TokenError;
 
 /// Answer to POST /relay/revoke-pairing.
@@ -48,6 +49,9 @@ pub async fn prepare(app: &SharedApp, tenant: &Tenant, profile: &PreparePairing)
     let (token, proof) =
         app.tokens.issue_proof(app.random.as_ref(), now, ttl, &tenant.tenant_id, &profile.user_socket_hash)?;
     pairing::insert_proof(&mut tx, &tenant.tenant_id, &proof, &json, now).await?;
+    let user = digest_of(&tenant.tenant_id, profile.user_socket_hash.as_str());
+    let event = Event::new(Kind::PairingPrepared, user).with("proof", proof.jti.as_str());
+    audit::append(&mut tx, &tenant.tenant_id, event, now).await?;
     app.storage.commit(tx).await?;
     let relay = Url::parse(&app.config.public_url).map_err(|error| ServiceError::Internal(Box::new(error)))?;
     let uri = PairingUri { relay, proof: token.clone() };
@@ -67,6 +71,8 @@ pub async fn revoke(app: &SharedApp, tenant: &Tenant, user: &UserSocketHash) -> 
     let devices_removed = device::remove_all(&mut tx, tenant_id, &linked_id, now).await?;
     app.totp.forget(&mut tx, tenant_id, &linked_id).await?;
     pairing::void_proofs(&mut tx, tenant_id, user, now).await?;
+    let event = Event::new(Kind::PairingRevoked, linked_id.as_str()).with("devices_removed", devices_removed);
+    audit::append(&mut tx, tenant_id, event, now).await?;
     app.storage.commit(tx).await?;
     info!(tenant.id = tenant_id.as_str(), pairing.id = linked_id.as_str(), devices_removed, "a pairing was revoked");
     app.streams.wake(&(tenant_id.clone(), linked_id.clone()), StreamEvent::Recheck);

@@ -9,6 +9,7 @@ use bloonio_wire::id::{InstructionId, RelayUserLinkedId, TenantId};
 use tracing::info;
 
 use crate::app::SharedApp;
+use crate::audit::{Event, Kind, digest_of};
 use crate::push::{PushKind, PushTarget};
 use crate::service::content::{PromptContent, request_sha256, seal_prompt};
 use crate::service::error::ServiceError;
@@ -16,7 +17,7 @@ use crate::service::receipt::{self, Subject};
 use crate::service::tenant::Tenant;
 use crate::storage::prompt::NewPrompt;
 use crate::storage::push::NewPush;
-use crate::storage::{Tx, device, pairing, prompt, push};
+use crate::storage::{Tx, audit, device, pairing, prompt, push};
 use crate::telemetry::stage::Stage;
 use crate::telemetry::{metrics as names, short_hash};
 
@@ -96,6 +97,12 @@ async fn store(
         return Err(ErrorCode::IdempotencyConflict.into());
     }
     enqueue(app, &mut tx, subject, new.expires_at, &devices, now).await?;
+    let event = Event::new(Kind::PromptAsked, digest_of(tenant_id, instruction_id.as_str()))
+        .with("pairing", linked_id.as_str())
+        .with("custom_type", challenge.custom_type.as_str())
+        .with("request_sha256", hex::encode(new.request_sha256))
+        .with("expires_at", new.expires_at.as_millis());
+    audit::append(&mut tx, tenant_id, event, now).await?;
     app.storage.commit(tx).await?;
     Ok(true)
 }
@@ -173,6 +180,8 @@ pub async fn cancel(
         Subject { tenant_id: tenant_id.clone(), kind: PushKind::ChallengeCancelled, id: instruction_id.clone() };
     let devices = device::targets(&mut tx, tenant_id, &prompt.relay_user_linked_id, now).await?;
     enqueue(app, &mut tx, &subject, prompt.expires_at, &devices, now).await?;
+    let event = Event::new(Kind::PromptCancelled, digest_of(tenant_id, instruction_id.as_str()));
+    audit::append(&mut tx, tenant_id, event, now).await?;
     app.storage.commit(tx).await?;
     metrics::counter!(names::PROMPTS, "outcome" => "cancelled").increment(1);
     app.prompts.wake(&(tenant_id.clone(), instruction_id.clone()), ());

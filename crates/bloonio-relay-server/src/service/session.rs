@@ -5,13 +5,14 @@ use bloonio_wire::device::DeviceStatus;
 use tracing::warn;
 
 use crate::app::SharedApp;
+use crate::audit::{Event, Kind};
 use crate::push::stream::StreamEvent;
 use crate::service::error::ServiceError;
 use crate::service::notice::{self, Notice};
 use crate::service::receipt;
 use crate::service::tenant::Tenant;
-use crate::storage::device;
 use crate::storage::device::session::{self, Device};
+use crate::storage::{audit, device};
 use crate::token::Session;
 
 /// A device that may speak to the relay. Whether it may act is [`Bearer::confirmed`]'s to say.
@@ -107,6 +108,8 @@ async fn remove_stolen(app: &SharedApp, tenant: &Tenant, device: &Device) -> Res
     app.totp.forget(&mut tx, &tenant.tenant_id, linked_id).await?;
     let notice = Notice::Stolen { device_id: &device.device_id, device_name: device.device_name.as_deref() };
     let alert = notice::insert(app, &mut tx, tenant, linked_id, notice, now).await?;
+    let event = Event::new(Kind::DeviceRemoved, device.device_id.as_str()).with("cause", "superseded_token");
+    audit::append(&mut tx, &tenant.tenant_id, event, now).await?;
     app.storage.commit(tx).await?;
     warn!(
         tenant.id = tenant.tenant_id.as_str(),

@@ -14,10 +14,11 @@ use utoipa::ToSchema;
 
 pub use self::config::{DeviceAddition, TenantConfig};
 use super::error::ServiceError;
+use crate::audit::{Event, Kind};
 use crate::outbox::backoff::give_up_at;
 use crate::seal::Sealer;
 use crate::storage::tenant::SealedSecret;
-use crate::storage::{Storage, StorageError, delivery, tenant as rows};
+use crate::storage::{Storage, StorageError, audit, delivery, tenant as rows};
 
 /// Whether a tenant may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -181,7 +182,13 @@ impl Registry<'_> {
             created_at: self.clock.now(),
         };
         let (secret, sealed) = self.draw_secret(&tenant.tenant_id)?;
-        rows::insert(self.storage, &tenant, &sealed).await?;
+        let mut tx = self.storage.begin(&tenant.tenant_id).await?;
+        rows::insert(&mut tx, &tenant, &sealed).await?;
+        let event = Event::new(Kind::TenantProvisioned, tenant.tenant_id.as_str())
+            .with("tenant_name", tenant.tenant_name.as_str())
+            .with("config", serde_json::to_value(&tenant.config)?);
+        audit::append(&mut tx, &tenant.tenant_id, event, tenant.created_at).await?;
+        self.storage.commit(tx).await?;
         let TenantView { tenant_id, tenant_name, rate_limit_per_min, created_at, .. } = tenant;
         let tenant_secret = secret.expose().to_owned();
         Ok(Provisioned { tenant_id, tenant_secret, tenant_name, rate_limit_per_min, created_at })
@@ -205,6 +212,9 @@ impl Registry<'_> {
         if !rows::update(&mut tx, &tenant).await? {
             return Err(ErrorCode::NotFound.into());
         }
+        // What was given is what was understood, here: everything else was refused. It holds no secret.
+        let event = Event::new(Kind::TenantUpdated, id.as_str()).with("fields", body.clone());
+        audit::append(&mut tx, id, event, self.clock.now()).await?;
         tx.commit().await.map_err(StorageError::from)?;
         Ok(tenant)
     }
@@ -215,10 +225,13 @@ impl Registry<'_> {
     /// `NOT_FOUND`; [`ServiceError::Storage`].
     pub async fn rotate(&self, id: &TenantId) -> Result<Rotated, ServiceError> {
         let (secret, sealed) = self.draw_secret(id)?;
+        let mut tx = self.storage.begin(id).await?;
         let rotated_at = self.clock.now();
-        if !rows::rotate(self.storage, id, &sealed, rotated_at).await? {
+        if !rows::rotate(&mut tx, id, &sealed, rotated_at).await? {
             return Err(ErrorCode::NotFound.into());
         }
+        audit::append(&mut tx, id, Event::new(Kind::SecretRotated, id.as_str()), rotated_at).await?;
+        self.storage.commit(tx).await?;
         Ok(Rotated { tenant_id: id.clone(), tenant_secret: secret.expose().to_owned(), rotated_at })
     }
 
@@ -231,11 +244,16 @@ impl Registry<'_> {
         if !rows::set_status(&mut tx, id, status).await? {
             return Err(ErrorCode::NotFound.into());
         }
+        let now = self.clock.now();
         if status == TenantStatus::Active {
             // Time spent held is not the receiver's silence: the schedules of held callbacks start anew.
-            let now = self.clock.now();
             delivery::resume_tenant(&mut tx, id, now, give_up_at(now, None)).await?;
         }
+        let kind = match status {
+            TenantStatus::Active => Kind::TenantReactivated,
+            TenantStatus::Suspended => Kind::TenantSuspended,
+        };
+        audit::append(&mut tx, id, Event::new(kind, id.as_str()), now).await?;
         tx.commit().await.map_err(StorageError::from)?;
         Ok(StatusChanged { tenant_id: id.clone(), status })
     }

@@ -102,24 +102,13 @@ impl Storage {
         let items = rows.iter().map(view).collect::<Result<_, _>>()?;
         Ok((items, total))
     }
-
-    /// Whether this master key opens what the database holds; `true` for a database without tenants.
-    ///
-    /// # Errors
-    /// [`StorageError::Database`].
-    pub async fn opens_with(&self, sealer: &Sealer) -> Result<bool, StorageError> {
-        let sql = "-- opens_with\nSELECT tenant_id, secret_sealed FROM tenants ORDER BY created_at LIMIT 1";
-        let Some(row) = query(sql).fetch_optional(self.readers()).await? else { return Ok(true) };
-        let Ok(id) = TenantId::parse(row.get::<String>("tenant_id")?) else { return Ok(false) };
-        Ok(SealedSecret(row.get("secret_sealed")?).open(sealer, &id).is_ok())
-    }
 }
 
 /// Adds a tenant, active.
 ///
 /// # Errors
 /// [`StorageError`].
-pub async fn insert(storage: &Storage, tenant: &TenantView, secret: &SealedSecret) -> Result<(), StorageError> {
+pub async fn insert(tx: &mut Tx, tenant: &TenantView, secret: &SealedSecret) -> Result<(), StorageError> {
     let sql = "-- insert_tenant
         INSERT INTO tenants (tenant_id, tenant_name, secret_sealed, status, rate_limit_per_min, config, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -131,7 +120,7 @@ pub async fn insert(storage: &Storage, tenant: &TenantView, secret: &SealedSecre
         .bind(tenant.rate_limit_per_min)
         .bind(stored(&tenant.config)?)
         .bind(tenant.created_at.as_millis())
-        .execute(storage.writer())
+        .execute(&mut *tx)
         .await?;
     Ok(())
 }
@@ -167,14 +156,9 @@ pub async fn update(tx: &mut Tx, tenant: &TenantView) -> Result<bool, StorageErr
 ///
 /// # Errors
 /// [`StorageError::Database`].
-pub async fn rotate(
-    storage: &Storage,
-    id: &TenantId,
-    secret: &SealedSecret,
-    now: Timestamp,
-) -> Result<bool, StorageError> {
+pub async fn rotate(tx: &mut Tx, id: &TenantId, secret: &SealedSecret, now: Timestamp) -> Result<bool, StorageError> {
     let sql = "-- rotate_tenant_secret\nUPDATE tenants SET secret_sealed = $2, rotated_at = $3 WHERE tenant_id = $1";
-    let done = query(sql).bind(id.as_str()).bind(&secret.0).bind(now.as_millis()).execute(storage.writer()).await?;
+    let done = query(sql).bind(id.as_str()).bind(&secret.0).bind(now.as_millis()).execute(&mut *tx).await?;
     Ok(done.rows_affected() == 1)
 }
 

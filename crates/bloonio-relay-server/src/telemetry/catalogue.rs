@@ -92,7 +92,7 @@ pub const CATALOGUE: &[Metric] = &[
     counter(
         names::FCM_HELD,
         "Messages not attempted because the gate to FCM is closed, by reason",
-        &[("reason", Values::Words)],
+        &[("reason", Values::Listed(&["fcm_paused", "fcm_breaker_open", "fcm_lane_full"]))],
     ),
     counter(names::FCM_PAUSES, "Pauses that FCM asked the whole project for", &[]),
     gauge(names::FCM_PAUSED_UNTIL, "End of the last pause, in Unix seconds", &[]),

@@ -9,7 +9,7 @@ use super::*;
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn tokens() -> Tokens {
-    Tokens::new(&MasterKey::draw(&SeededRandom::new(7)).unwrap())
+    Tokens::new(MasterKey::draw(&SeededRandom::new(7)).unwrap())
 }
 
 fn tenant() -> TenantId {
@@ -31,7 +31,7 @@ fn session(tokens: &Tokens) -> String {
 fn forged(kind: &Kind, header: &Value, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let message = format!("{}.{}", part(header), part(claims));
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &kind.encoding, Algorithm::HS256).unwrap();
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &kind.current.encoding, Algorithm::HS256).unwrap();
     format!("{message}.{signature}")
 }
 
@@ -58,7 +58,7 @@ fn one_kind_never_passes_for_the_other_and_no_other_relay_for_this_one() {
     let tokens = tokens();
     assert!(tokens.read_session(&proof(&tokens), NOW).is_err());
     assert!(tokens.read_proof(&session(&tokens), NOW).is_err());
-    let other = Tokens::new(&MasterKey::draw(&SystemRandom).unwrap());
+    let other = Tokens::new(MasterKey::draw(&SystemRandom).unwrap());
     assert!(other.read_proof(&proof(&tokens), NOW).is_err());
 }
 
@@ -88,6 +88,52 @@ fn every_claim_is_checked_even_under_the_right_key(#[case] header: Value, #[case
     }
     let token = forged(&tokens.session, &header, &claims);
     assert_eq!(tokens.read_session(&token, NOW).is_ok(), holds);
+}
+
+fn header_of(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
+}
+
+fn key(seed: u64) -> MasterKey {
+    MasterKey::draw(&SeededRandom::new(seed)).unwrap()
+}
+
+#[test]
+fn a64_tokens_of_a_replaced_key_hold_until_it_leaves_the_ring() {
+    let (old, new) = (Tokens::new(key(7)), Tokens::new(key(8)));
+    let learning = Tokens::new(KeyRing::new(key(7)).with_opener(key(8)));
+    let switched = Tokens::new(KeyRing::new(key(8)).with_opener(key(7)));
+    for issuer in [&old, &learning, &switched, &new] {
+        // Whatever step of the change a relay is at, it reads the tokens of those of the other step.
+        for reader in [&learning, &switched] {
+            assert!(reader.read_session(&session(issuer), NOW).is_ok());
+            assert!(reader.read_proof(&proof(issuer), NOW).is_ok());
+        }
+    }
+    assert_eq!(header_of(&session(&learning))["kid"], key(7).id().to_string());
+    assert_eq!(header_of(&session(&switched))["kid"], key(8).id().to_string());
+    assert_eq!(new.read_session(&session(&learning), NOW), Err(TokenError::Invalid));
+    assert_eq!(new.read_proof(&proof(&learning), NOW), Err(TokenError::Invalid));
+    assert_eq!(old.read_session(&session(&switched), NOW), Err(TokenError::Invalid));
+}
+
+#[rstest]
+#[case::none_at_all(json!({}), true)]
+#[case::its_own(json!({"kid": key(7).id().to_string()}), true)]
+#[case::the_other_ones_of_the_ring(json!({"kid": key(8).id().to_string()}), false)]
+#[case::unknown(json!({"kid": key(9).id().to_string()}), false)]
+#[case::empty(json!({"kid": ""}), false)]
+#[case::its_own_in_capitals(json!({"kid": key(7).id().to_string().to_uppercase()}), false)]
+#[case::no_text(json!({"kid": 7}), false)]
+fn a64_the_key_that_a_token_names_is_the_only_one_it_is_verified_with(#[case] kid: Value, #[case] holds: bool) {
+    let ring = Tokens::new(KeyRing::new(key(8)).with_opener(key(7)));
+    let mut header = json!({"typ": "bloonio-session+jwt", "alg": "HS256"});
+    header.as_object_mut().unwrap().extend(kid.as_object().unwrap().clone());
+    let token = forged(&Tokens::new(key(7)).session, &header, &claims());
+    assert_eq!(ring.read_session(&token, NOW).is_ok(), holds);
+    // Without a name it must still be one of the ring's.
+    let stranger = forged(&Tokens::new(key(9)).session, &header, &claims());
+    assert!(ring.read_session(&stranger, NOW).is_err());
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! A backend that receives callbacks on a port of its own, answers as it is told, and keeps a journal.
+#![allow(dead_code, reason = "every test file uses its own part of the receiver")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

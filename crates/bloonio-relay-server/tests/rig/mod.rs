@@ -2,6 +2,11 @@
 #![allow(dead_code, reason = "every test file uses its own part of the rig")]
 
 #[path = "../support/database.rs"]
+#[allow(
+    clippy::duplicate_mod,
+    clippy::expect_used,
+    reason = "some tests have the rig and the actors, others the rig alone"
+)]
 pub mod database;
 
 use std::sync::Arc;
@@ -46,7 +51,7 @@ impl Rig {
         let database = TestDatabase::new().await;
         let storage = database.open().await;
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        let sealer = Sealer::new(&MasterKey::draw(random.as_ref()).unwrap());
+        let sealer = Sealer::new(MasterKey::draw(random.as_ref()).unwrap());
         Self { storage, sealer, clock: Arc::new(ManualClock::new(START)), random, database }
     }
 

@@ -129,7 +129,7 @@ impl TestRelay {
         let app = App::new(AppParts {
             config: setup.config,
             storage,
-            master: MasterKey::draw(&SystemRandom).expect("master key"),
+            keys: MasterKey::draw(&SystemRandom).expect("master key").into(),
             clock: clock.clone(),
             random: setup.random,
             sender: setup.sender,

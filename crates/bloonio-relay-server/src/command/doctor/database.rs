@@ -6,6 +6,7 @@ use bloonio_wire::clock::{Clock, SystemClock};
 
 use super::finding::{Finding, chain};
 use crate::config::{StoreConfig, master_key};
+use crate::keys;
 use crate::seal::Sealer;
 use crate::serve;
 use crate::storage::delivery::listing::{self, DeliveryState, Filter};
@@ -115,8 +116,10 @@ async fn fits(storage: &Storage, config: &StoreConfig) -> Result<Finding, Storag
     let check = "master key and database";
     let advice = "use the key that the database was made with; restore it from its backup";
     Ok(match master_key::load(config) {
-        Ok(Some(key)) if storage.opens_with(&Sealer::new(&key)).await? => Finding::ok(check, "fit together"),
-        Ok(Some(_)) => Finding::fail(check, "the key does not open what is sealed in the database", advice),
+        Ok(Some(ring)) => match keys::unknown(storage, &Sealer::new(&ring)).await? {
+            unknown if unknown.iter().all(|&(_, values)| values == 0) => Finding::ok(check, "fit together"),
+            _ => Finding::fail(check, "the key does not open what is sealed in the database", advice),
+        },
         Ok(None) if storage.tenant_page(1, 0).await?.1 == 0 => Finding::ok(check, "nothing is sealed yet"),
         Ok(None) => Finding::fail(check, "there is no key, and the database was made with one", advice),
         // Named by the look at the key itself.

@@ -52,6 +52,9 @@ fn check(app: &App, address: IpAddr, headers: &HeaderMap) -> Result<(), ServiceE
     let is_right = || app.config.admin_keys.iter().fold(false, |right, key| key.matches(shown) | right);
     match app.limits.guess(address, is_right)? {
         true => Ok(()),
-        false => Err(ErrorCode::InvalidAdminKey.into()),
+        false => {
+            app.refused.count();
+            Err(ErrorCode::InvalidAdminKey.into())
+        }
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::app::SharedApp;
+use crate::audit::{Event, Kind, digest_of};
 use crate::outbox::backoff::give_up_at;
 use crate::outbox::callback;
 use crate::push::PushAddress;
@@ -23,7 +24,7 @@ use crate::service::tenant::{DeviceAddition, Tenant};
 use crate::storage::delivery::{self, NewDelivery};
 use crate::storage::device::NewDevice;
 use crate::storage::pairing::{Pairing, ProofUse};
-use crate::storage::{Tx, device, pairing};
+use crate::storage::{Tx, audit, device, pairing};
 use crate::telemetry::AUDIT;
 use crate::token::{Proof, SESSION_TTL};
 
@@ -110,6 +111,7 @@ pub async fn register(
     let totp = hand_over_seed(app, &mut tx, tenant, &pairing, &new).await?;
     call_back(&mut tx, tenant, &pairing, &new, first, now).await?;
     let token = app.tokens.issue_session(app.random.as_ref(), now, tenant_id, &new.device_id, 1)?;
+    record(&mut tx, tenant_id, &pairing, &new, first, now).await?;
     app.storage.commit(tx).await?;
 
     info!(tenant.id = tenant_id.as_str(), device.id = new.device_id.as_str(), first, waits, "a device was registered");
@@ -127,6 +129,30 @@ pub async fn register(
         device_status: new.status,
         totp,
     })
+}
+
+/// Writes the device, and the pairing that it completes, to the audit trail.
+async fn record(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    pairing: &Pairing,
+    new: &NewDevice,
+    first: bool,
+    now: Timestamp,
+) -> Result<(), ServiceError> {
+    let added = Event::new(Kind::DeviceAdded, new.device_id.as_str())
+        .with("pairing", pairing.relay_user_linked_id.as_str())
+        .with("platform", new.platform.as_str())
+        .with("status", new.status.as_str())
+        .with("signs", new.device_public_key.is_some());
+    audit::append(tx, tenant, added, now).await?;
+    if first {
+        let completed = Event::new(Kind::PairingCompleted, pairing.relay_user_linked_id.as_str())
+            .with("user", digest_of(tenant, pairing.user_socket_hash.as_str()))
+            .with("device", new.device_id.as_str());
+        audit::append(tx, tenant, completed, now).await?;
+    }
+    Ok(())
 }
 
 fn audit_seed(tenant: &TenantId, new: &NewDevice) {

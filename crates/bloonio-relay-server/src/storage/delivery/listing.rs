@@ -3,8 +3,9 @@
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
 
+use crate::audit::{Event, Kind};
 use crate::storage::db::{Row, query};
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Storage, StorageError, audit};
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,16 +174,21 @@ pub async fn redeliver(
          WHERE delivery_id = $1 AND state IN ('due', 'acknowledged', 'dead')
          RETURNING {COLUMNS}"
     );
+    let mut tx = storage.begin_shared().await?;
     let row = query(statement)
         .bind(delivery_id)
         .bind(now.as_millis())
         .bind(give_up_at.as_millis())
-        .fetch_optional(storage.writer())
+        .fetch_optional(&mut tx)
         .await?;
-    match row {
-        Some(row) => delivery(&row).map(Some),
-        None => find(storage, delivery_id).await,
-    }
+    let Some(row) = row else {
+        tx.rollback().await?;
+        return find(storage, delivery_id).await;
+    };
+    let row = delivery(&row)?;
+    audit::append(&mut tx, &row.tenant_id, Event::new(Kind::CallbackResent, delivery_id), now).await?;
+    storage.commit(tx).await?;
+    Ok(Some(row))
 }
 
 /// What waits: how many deliveries are neither acknowledged nor given up, and when the oldest of them was created.
