@@ -1,6 +1,7 @@
 //! Rows of `devices` (PROTOCOL 4): register, find the bearer of a session, refresh, remove, confirm.
 
 pub mod session;
+pub mod silence;
 
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::decision::DeviceKey;
