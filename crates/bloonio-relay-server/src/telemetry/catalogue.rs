@@ -126,13 +126,13 @@ pub const CATALOGUE: &[Metric] = &[
     counter(
         names::CONNECTIONS_REFUSED,
         "Connections that were closed at once, by the limit that they were too many for",
-        &[("limit", Values::Words)],
+        &[("limit", Values::Listed(&["total", "address"]))],
     ),
     gauge(names::REDIS_UP, "1 while other instances are heard over Redis, 0 while they are not", &[]),
     counter(
         names::REDIS_FALLBACKS,
         "What was done without Redis although it is configured, by use",
-        &[("use", Values::Words)],
+        &[("use", Values::Listed(&["replay", "limit", "wake"]))],
     ),
     gauge(names::CALLBACK_BREAKERS_OPEN, "Endpoints that failed ten times in a row and get one attempt at a time", &[]),
     gauge(names::OUTBOX_WAITING, "Callbacks that wait for an attempt", &[]),
