@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::app::{App, SharedApp};
 use crate::keys;
+use crate::push::hygiene::Hygiene;
 use crate::storage::{StorageError, pairing, replay, retention, schema};
 use crate::telemetry::metrics::WORKER_ERRORS;
 use crate::telemetry::skew::{ClockWatch, Peer};
@@ -16,6 +17,7 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(crate) async fn run(app: SharedApp) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut hygiene = Hygiene::default();
     let mut clocks = ClockWatch::default();
     while !app.stopping.is_cancelled() {
         tokio::select! {
@@ -23,7 +25,11 @@ pub(crate) async fn run(app: SharedApp) {
             _ = ticks.tick() => (),
         }
         clocks.look(tokio::time::Instant::now(), app.clock.now());
-        if let Err(failure) = sweep(&app).await {
+        let swept = match sweep(&app).await {
+            Ok(()) => hygiene.look(&app.storage, app.clock.now()).await,
+            failed => failed,
+        };
+        if let Err(failure) = swept {
             metrics::counter!(WORKER_ERRORS, "worker" => "sweep").increment(1);
             tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
         }

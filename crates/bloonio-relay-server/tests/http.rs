@@ -379,6 +379,25 @@ async fn a106_what_is_somebody_elses_answers_exactly_like_what_is_not_there() {
 }
 
 #[tokio::test]
+async fn the_openapi_document_writes_values_as_they_travel() {
+    let relay = TestRelay::new().await;
+    let schemas = &get(&relay, "/openapi.json").await.body["components"]["schemas"];
+    let kinds = ["totp", "goldenNumber", "localAuth"];
+    assert_eq!(schemas["CustomType"]["enum"], serde_json::json!(kinds));
+    assert_eq!(schemas["Platform"]["enum"], serde_json::json!(["android", "ios", "web", "stream"]));
+    assert_eq!(schemas["TenantId"]["pattern"], "^tnt_[0-9a-f]{32}$");
+    // A part of larger objects says nothing of their other fields.
+    assert!(schemas["TenantConfig"].get("additionalProperties").is_none(), "{}", schemas["TenantConfig"]);
+    for (name, schema) in schemas.as_object().unwrap() {
+        let values = schema["enum"].as_array().into_iter().flatten().filter_map(|value| value.as_str());
+        for value in values {
+            let is_shouted = value.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            assert!(is_shouted || value.starts_with(|c: char| c.is_ascii_lowercase()), "{name} has {value}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_body_has_an_example_and_the_relay_takes_it() {
     let relay = TestRelay::new().await;
     let document = get(&relay, "/openapi.json").await.body;
@@ -435,23 +454,4 @@ async fn readiness_names_a_worker_that_has_fallen_over_and_goes_on_serving() {
     assert!(metrics.contains("bloonio_worker_restarts_total{worker=\"outbox\"} 1"), "{metrics}");
     relay.app.stopping.cancel();
     supervised.await.unwrap();
-}
-
-#[tokio::test]
-async fn the_openapi_document_writes_values_as_they_travel() {
-    let relay = TestRelay::new().await;
-    let schemas = &get(&relay, "/openapi.json").await.body["components"]["schemas"];
-    let kinds = ["totp", "goldenNumber", "localAuth"];
-    assert_eq!(schemas["CustomType"]["enum"], serde_json::json!(kinds));
-    assert_eq!(schemas["Platform"]["enum"], serde_json::json!(["android", "ios", "web", "stream"]));
-    assert_eq!(schemas["TenantId"]["pattern"], "^tnt_[0-9a-f]{32}$");
-    // A part of larger objects says nothing of their other fields.
-    assert!(schemas["TenantConfig"].get("additionalProperties").is_none(), "{}", schemas["TenantConfig"]);
-    for (name, schema) in schemas.as_object().unwrap() {
-        let values = schema["enum"].as_array().into_iter().flatten().filter_map(|value| value.as_str());
-        for value in values {
-            let is_shouted = value.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-            assert!(is_shouted || value.starts_with(|c: char| c.is_ascii_lowercase()), "{name} has {value}");
-        }
-    }
 }

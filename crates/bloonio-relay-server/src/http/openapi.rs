@@ -36,7 +36,7 @@ pub use refusals::{
         (name = "health", description = "How the relay is."),
         (name = "documentation", description = "What you are reading."),
     ),
-    modifiers(&Security, &Shared, &Examples),
+    modifiers(&Security, &Examples, &Shared),
     components(schemas(Failure)),
     paths(
         provision::provision_tenant,

@@ -21,6 +21,9 @@ const MAX_ANSWER: usize = 4096;
 /// And no longer than this: the verdict stands with the status.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// What an attempt is noted with that could not be signed, and so was not made.
+pub const UNSIGNED: &str = "relay";
+
 /// Where an event's callback goes (PROTOCOL 9.5): the address given with the prompt, else the tenant's base and the flow;
 /// nowhere if it has neither.
 pub fn target(config: &TenantConfig, given: Option<&str>, flow: Flow) -> Option<String> {

@@ -102,9 +102,22 @@ pub const CATALOGUE: &[Metric] = &[
         "Whether a breaker is open",
         &[("breaker", Values::Listed(&["project", "ios", "web"]))],
     ),
-    counter(names::ADDRESSES_RETIRED, "Push addresses taken out of use, by verdict", &[VERDICTS]),
-    counter(names::ADDRESSES_SPARED, "Verdicts against addresses that were not carried out, by verdict", &[VERDICTS]),
-    gauge(names::ADDRESS_BRAKE, "Whether the brake on a verdict is engaged", &[VERDICTS]),
+    gauge(
+        names::ADDRESSES,
+        "Push addresses, by state; counted once an hour",
+        &[("state", Values::Listed(&["live", "stale", "dead", "quarantined"]))],
+    ),
+    counter(
+        names::ADDRESSES_RETIRED,
+        "Push addresses taken out of use, by verdict",
+        &[("verdict", Values::Listed(&["dead", "quarantined", "silent"]))],
+    ),
+    counter(
+        names::ADDRESSES_SPARED,
+        "Verdicts against addresses that were not carried out because too many came at once",
+        &[VERDICTS],
+    ),
+    gauge(names::ADDRESS_BRAKE, "1 while the brake on a verdict is engaged", &[VERDICTS]),
     counter(
         names::CALLBACKS,
         "Callback attempts, by outcome",
@@ -119,8 +132,9 @@ pub const CATALOGUE: &[Metric] = &[
     counter(
         names::REDIS_FALLBACKS,
         "What was done without Redis although it is configured, by use",
-        &[("use", Values::Listed(&["replay", "limit"]))],
+        &[("use", Values::Listed(&["replay", "limit", "wake"]))],
     ),
+    gauge(names::CALLBACK_BREAKERS_OPEN, "Endpoints that failed ten times in a row and get one attempt at a time", &[]),
     gauge(names::OUTBOX_WAITING, "Callbacks that wait for an attempt", &[]),
     gauge(names::OUTBOX_OLDEST_SECONDS, "Age of the oldest callback that waits, in seconds", &[]),
     gauge(names::STREAMS_OPEN, "Open streams of devices", &[]),

@@ -36,7 +36,9 @@ pub const FCM_PAUSED_UNTIL: &str = "bloonio_fcm_paused_until_seconds";
 pub const FCM_PACE: &str = "bloonio_fcm_pace_per_second";
 /// Whether a breaker (`project`, `ios`, `web`) is open: 1, or 0.
 pub const FCM_BREAKER_OPEN: &str = "bloonio_fcm_breaker_open";
-/// Push addresses taken out of use, by `verdict` (`dead`, `quarantined`).
+/// Push addresses by `state`: `live`, `stale` (silent for 30 days), `dead`, `quarantined`.
+pub const ADDRESSES: &str = "bloonio_push_addresses";
+/// Push addresses taken out of use, by `verdict` (`dead`, `quarantined`, `silent`).
 pub const ADDRESSES_RETIRED: &str = "bloonio_push_addresses_retired_total";
 /// Verdicts against addresses that were not carried out because too many came at once, by `verdict`.
 pub const ADDRESSES_SPARED: &str = "bloonio_push_addresses_spared_total";
@@ -44,6 +46,8 @@ pub const ADDRESSES_SPARED: &str = "bloonio_push_addresses_spared_total";
 pub const ADDRESS_BRAKE: &str = "bloonio_push_brake_engaged";
 /// Callback attempts, by `outcome`.
 pub const CALLBACKS: &str = "bloonio_callbacks_total";
+/// Endpoints that have failed ten times in a row and get one attempt at a time.
+pub const CALLBACK_BREAKERS_OPEN: &str = "bloonio_callback_breakers_open";
 /// Callbacks that wait for an attempt.
 pub const OUTBOX_WAITING: &str = "bloonio_outbox_waiting";
 /// Age of the oldest of them, in seconds.
