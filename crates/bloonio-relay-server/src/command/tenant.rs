@@ -25,7 +25,8 @@ const COLUMNS: &[&str] = &["tenant_id", "tenant_name", "status", "rate_limit_per
 /// What can be done to tenants.
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
-    /// Add a tenant; print its id and its secret, which is shown this once.
+    /// Add a tenant; print its id and its secret, which is shown this once. Its calls must carry HTTP message signatures, as
+    /// those of bloonio-sudo do, unless `--require-message-signatures false` says otherwise.
     Provision(Box<ProvisionArgs>),
     /// List the tenants, oldest first.
     List(ListArgs),
@@ -109,6 +110,8 @@ impl ProvisionArgs {
     fn fields(&self) -> anyhow::Result<Value> {
         let mut fields = self.config.fields()?;
         fields.insert("tenant_name".to_owned(), Value::from(self.tenant_name.as_str()));
+        // HMAC #1 alone signs neither method, path nor query (SECURITY, "Signatures and replay").
+        fields.entry("require_message_signatures").or_insert(Value::Bool(true));
         Ok(Value::Object(fields))
     }
 }
