@@ -1,6 +1,6 @@
 //! What all parts of a relay share, put together once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bloonio_auth_api::totp::{Totp, TotpError, TotpParts, TotpRoom};
 use bloonio_wire::clock::Clock;
@@ -22,6 +22,9 @@ use crate::push::stream::StreamEvent;
 use crate::push::{PushSender, Pusher, PusherParts};
 use crate::seal::{KeyRing, SealError, Sealer};
 use crate::service::tenant::Registry;
+use crate::shared::Shared;
+use crate::shared::listener::Ears;
+use crate::shared::wake::{HintWords, Wake};
 use crate::storage::tenant::SealedSecret;
 use crate::storage::{Storage, StorageError};
 use crate::supervise::{Pauses, Workers};
@@ -52,6 +55,8 @@ pub struct AppParts {
     pub config: Config,
     /// The open and migrated database.
     pub storage: Storage,
+    /// What is shared with other instances.
+    pub shared: Shared,
     /// Roots of all keys.
     pub keys: KeyRing,
     /// Tells the time.
@@ -77,6 +82,8 @@ pub struct App {
     pub config: Config,
     /// Its truth.
     pub storage: Storage,
+    /// What it shares with other instances.
+    pub shared: Shared,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws ids, secrets and tokens.
@@ -119,8 +126,9 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub fn new(parts: AppParts) -> Result<SharedApp, AppError> {
-        let AppParts { config, storage, keys, clock, random, sender, guard, roots, .. } = parts;
-        let (tracker, stopping, streams) = (TaskTracker::new(), CancellationToken::new(), Hub::default());
+        let AppParts { config, storage, shared, keys, clock, random, sender, guard, roots, .. } = parts;
+        let (tracker, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let streams = Hub::across(&shared, Wake::stream);
         let sealer = Sealer::new(&keys);
         let pusher = Pusher::new(PusherParts {
             storage: storage.clone(),
@@ -138,6 +146,7 @@ impl App {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             client: CallbackClient::new(guard.clone(), &roots)?,
+            herald: shared.herald().clone(),
             stopping: stopping.clone(),
             limits: parts.outbox_limits,
         });
@@ -151,13 +160,14 @@ impl App {
             decoy: Decoy::new(&sealer, random.as_ref())?,
             tokens: Tokens::new(keys),
             totp: Arc::new(totp),
-            limits: Limits::new(Arc::clone(&clock)),
+            limits: Limits::new(Arc::clone(&clock), shared.clone()),
             refused: Refused::default(),
             metrics: Metrics::install(),
             workers: Workers::default(),
-            prompts: Hub::default(),
+            prompts: Hub::across(&shared, |key, &()| Wake::prompt(key)),
             config,
             storage,
+            shared,
             clock,
             random,
             sealer,
@@ -173,6 +183,7 @@ impl App {
     /// Starts what runs beside the requests: callbacks, later pushes, sweeping.
     pub fn start(self: &Arc<Self>) {
         self.metrics.started(self.clock.now());
+        self.join();
         let (outbox, pusher, app) = (self.outbox.clone(), self.pusher.clone(), Arc::clone(self));
         self.supervise("outbox", move || outbox.clone().run());
         self.supervise("push", move || pusher.clone().run());
@@ -188,6 +199,21 @@ impl App {
         self.tracker.spawn(workers.supervise(worker, Pauses::default(), self.stopping.clone(), start));
     }
 
+    /// Begins to share with the other instances. [`App::start`] does; apart from it for a relay whose workers rest.
+    pub fn join(self: &Arc<Self>) {
+        self.shared.run(Neighbour(Arc::downgrade(self)), &self.tracker, &self.stopping);
+    }
+
+    /// Has every stream of a tenant look at its own session again, on every instance.
+    pub fn recheck_streams_of(&self, tenant_id: &TenantId) {
+        self.shared.herald().tell(Wake::Tenant { tenant_id: tenant_id.clone() });
+        self.recheck_streams_here(tenant_id);
+    }
+
+    fn recheck_streams_here(&self, tenant_id: &TenantId) {
+        self.streams.wake_where(|(tenant, _)| tenant == tenant_id, &StreamEvent::Recheck);
+    }
+
     /// The operator calls on tenants.
     pub fn registry(&self) -> Registry<'_> {
         Registry {
@@ -196,6 +222,28 @@ impl App {
             clock: self.clock.as_ref(),
             random: self.random.as_ref(),
             allow_http: self.config.guard.allow_private,
+        }
+    }
+}
+
+/// Passes on what other instances tell.
+#[derive(Debug)]
+struct Neighbour(Weak<App>);
+
+impl Ears for Neighbour {
+    fn hear(&self, wake: Wake) {
+        let Some(app) = self.0.upgrade() else { return };
+        match wake {
+            Wake::Prompt { tenant_id, instruction_id } => app.prompts.wake_here(&(tenant_id, instruction_id), ()),
+            Wake::Stream { tenant_id, relay_user_linked_id, hint } => {
+                // A hint that this version does not know may be about the right to listen.
+                let event = hint.and_then(HintWords::hint).map_or(StreamEvent::Recheck, StreamEvent::Hint);
+                app.streams.wake_here(&(tenant_id, relay_user_linked_id), event);
+            }
+            Wake::Tenant { tenant_id } => app.recheck_streams_here(&tenant_id),
+            Wake::Outbox => app.outbox.wake_here(),
+            // The listener's own business.
+            Wake::Everybody | Wake::Beat => (),
         }
     }
 }

@@ -16,7 +16,9 @@ use ipnet::IpNet;
 use sqlx::sqlite::SqliteConnectOptions;
 use url::Url;
 
+use crate::http::listener::places::ConnectionLimits;
 use crate::net::guard::GuardPolicy;
+use crate::shared::{Shared, SharedError};
 pub use args::{CallbackArgs, LogFormat, RelayArgs, StoreArgs};
 
 /// An admin key shorter than this refuses to start (SECURITY, "Outbound and operators").
@@ -121,6 +123,13 @@ impl StoreConfig {
     }
 }
 
+impl StoreConfig {
+    /// Whether other instances may work on the same database.
+    pub fn is_shared(&self) -> bool {
+        self.database_url.as_ref().is_some_and(|url| !url.starts_with("sqlite:"))
+    }
+}
+
 /// The relay's settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -142,8 +151,12 @@ pub struct Config {
     pub guard: GuardPolicy,
     /// Whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
     /// Own listener for the metrics, which needs no key there.
     pub admin_listen: Option<String>,
+    /// The Redis by which several instances act as one.
+    pub redis_url: Option<Secret>,
     /// Life of a pairing proof.
     pub pairing_proof_ttl: Duration,
 }
@@ -161,6 +174,7 @@ impl Config {
         {
             admin_keys.extend(key.map(|key| admin_key(name, key)).transpose()?);
         }
+        let trusted_proxies = listed(&args.relay_trusted_proxies, network)?;
         Ok(Self {
             listen: args.relay_listen,
             public_url: args
@@ -176,8 +190,14 @@ impl Config {
                 allow_private: args.callbacks.relay_allow_private_callbacks,
                 extra_ports: listed(&args.relay_extra_callback_ports, port)?,
             },
-            trusted_proxies: listed(&args.relay_trusted_proxies, network)?,
+            connections: ConnectionLimits {
+                total: args.relay_max_connections,
+                per_address: args.relay_max_connections_per_address,
+                proxies: trusted_proxies.clone(),
+            },
+            trusted_proxies,
             admin_listen: args.relay_admin_listen.filter(|listen| !listen.is_empty()),
+            redis_url: args.relay_redis_url.filter(|url| !url.expose().is_empty()).map(redis_url).transpose()?,
             pairing_proof_ttl: Duration::from_secs(args.pairing_proof_ttl_seconds),
         })
     }
@@ -200,6 +220,13 @@ fn admin_key(name: &'static str, key: Secret) -> Result<Secret, ConfigError> {
         return Err(ConfigError::invalid(name, "must be printable ASCII without blanks, since it travels in a header"));
     }
     Ok(key)
+}
+
+fn redis_url(url: Secret) -> Result<Secret, ConfigError> {
+    match Shared::is_address(&url) {
+        true => Ok(url),
+        false => Err(ConfigError::invalid("RELAY_REDIS_URL", SharedError::Address.to_string())),
+    }
 }
 
 fn base_url(text: &str) -> Result<String, ConfigError> {

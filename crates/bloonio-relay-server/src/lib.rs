@@ -8,6 +8,7 @@
 //! | [`push`] | FCM, and the stream of server-sent events |
 //! | [`outbox`] | callbacks: claim, attempt, settle |
 //! | [`keys`] | which master keys the database needs, and how one replaces another |
+//! | [`shared`] | what several instances share over Redis |
 //! | [`net`] | the guard on every address that a tenant can name |
 //! | [`audit`] | what happened, in chains that show whether they were changed |
 //!
@@ -26,6 +27,7 @@ pub mod outbox;
 pub mod push;
 pub mod serve;
 pub mod service;
+pub mod shared;
 pub mod shutdown;
 pub mod storage;
 pub mod supervise;

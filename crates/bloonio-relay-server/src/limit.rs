@@ -1,4 +1,4 @@
-//! Rate limits: token buckets by the relay's own clock.
+//! Rate limits: token buckets, shared by all instances over Redis where there is one.
 //!
 //! | limit | key | who is charged |
 //! | --- | --- | --- |
@@ -6,6 +6,10 @@
 //! | [`Limits::charge_device`] | device | verified device calls, 120 a minute (PROTOCOL 3) |
 //! | [`Limits::charge_stranger`] | client address | calls that were not verified |
 //! | [`Limits::guess`] | client address | wrong admin keys: after 10 in a minute, none is looked at (SECURITY) |
+//!
+//! The instance's own buckets are charged too, and have a say: they are all there is while Redis is away, and know then
+//! what this instance has let through. Both count in the same whole numbers ([`bucket`]), which is why they are ours: a
+//! limit may change at any call with what was spent staying spent, and both must answer alike.
 
 pub mod bucket;
 
@@ -20,6 +24,7 @@ use bloonio_wire::id::{DeviceId, TenantId};
 use http::Method;
 
 use self::bucket::Bucket;
+use crate::shared::{LimitKey, Shared};
 
 /// Calls a minute of one device.
 pub const DEVICE_PER_MIN: u32 = 120;
@@ -54,6 +59,17 @@ impl Lane {
     }
 }
 
+impl Lane {
+    /// Its name in the keys of Redis.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Read => "read",
+            Self::Withdraw => "withdraw",
+        }
+    }
+}
+
 /// Refused for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
@@ -76,10 +92,11 @@ impl TooMany {
 
 type Buckets<K> = Mutex<HashMap<K, Bucket>>;
 
-/// All buckets of this process.
+/// All buckets of this process, and the way to those that are shared.
 #[derive(Debug)]
 pub struct Limits {
     clock: Arc<dyn Clock>,
+    shared: Shared,
     tenants: Buckets<(TenantId, Lane)>,
     devices: Buckets<(TenantId, DeviceId)>,
     strangers: Buckets<IpAddr>,
@@ -91,7 +108,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// One customer of an IPv6 provider has 2^64 addresses at least: they count as one.
-fn origin(address: IpAddr) -> IpAddr {
+pub(crate) fn origin(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
         v4 => v4,
@@ -100,9 +117,10 @@ fn origin(address: IpAddr) -> IpAddr {
 
 impl Limits {
     /// Limits that are all unused.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, shared: Shared) -> Self {
         Self {
             clock,
+            shared,
             tenants: Mutex::default(),
             devices: Mutex::default(),
             strangers: Mutex::default(),
@@ -110,7 +128,17 @@ impl Limits {
         }
     }
 
-    fn charge<K: Eq + Hash>(&self, buckets: &Buckets<K>, key: K, per_min: u32) -> Result<(), TooMany> {
+    /// Charges the shared bucket, and then our own; refused by either is refused.
+    async fn charge<K: Eq + Hash>(
+        &self,
+        shared: LimitKey<'_>,
+        buckets: &Buckets<K>,
+        key: K,
+        per_min: u32,
+    ) -> Result<(), TooMany> {
+        if let Ok(Err(wait)) = self.shared.charge(shared, per_min).await {
+            return Err(TooMany::millis(wait));
+        }
         let now = self.clock.now();
         lock(buckets)
             .entry(key)
@@ -123,16 +151,18 @@ impl Limits {
     ///
     /// # Errors
     /// [`TooMany`].
-    pub fn charge_tenant(&self, tenant: &TenantId, lane: Lane, per_min: u32) -> Result<(), TooMany> {
-        self.charge(&self.tenants, (tenant.clone(), lane), per_min)
+    pub async fn charge_tenant(&self, tenant: &TenantId, lane: Lane, per_min: u32) -> Result<(), TooMany> {
+        let shared = LimitKey::Tenant(tenant, lane.as_str());
+        self.charge(shared, &self.tenants, (tenant.clone(), lane), per_min).await
     }
 
     /// Charges a verified call of a device.
     ///
     /// # Errors
     /// [`TooMany`].
-    pub fn charge_device(&self, tenant: &TenantId, device: &DeviceId) -> Result<(), TooMany> {
-        self.charge(&self.devices, (tenant.clone(), device.clone()), DEVICE_PER_MIN)
+    pub async fn charge_device(&self, tenant: &TenantId, device: &DeviceId) -> Result<(), TooMany> {
+        let shared = LimitKey::Device(tenant, device);
+        self.charge(shared, &self.devices, (tenant.clone(), device.clone()), DEVICE_PER_MIN).await
     }
 
     /// Charges a call that could not be verified. Verified calls from the same address are not held up by it: a relay
@@ -140,26 +170,37 @@ impl Limits {
     ///
     /// # Errors
     /// [`TooMany`].
-    pub fn charge_stranger(&self, address: IpAddr) -> Result<(), TooMany> {
-        self.charge(&self.strangers, origin(address), STRANGER_PER_MIN)
+    pub async fn charge_stranger(&self, address: IpAddr) -> Result<(), TooMany> {
+        let address = origin(address);
+        self.charge(LimitKey::Stranger(address), &self.strangers, address, STRANGER_PER_MIN).await
     }
 
-    /// Looks at a presented admin key with `is_right`, unless this address has shown too many wrong ones. Looking and
-    /// counting are one step, so that guesses made at the same time are counted too.
+    /// Looks at a presented admin key with `is_right`, unless this address has shown too many wrong ones, here or to
+    /// another instance. Looking and counting are one step, so that guesses made at the same time are counted too; where
+    /// the other instances' count refuses, what was seen changes nothing and is told to nobody.
     ///
     /// # Errors
-    /// [`TooMany`]; the key was not looked at.
-    pub fn guess(&self, address: IpAddr, is_right: impl FnOnce() -> bool) -> Result<bool, TooMany> {
+    /// [`TooMany`].
+    pub async fn guess(&self, address: IpAddr, is_right: impl FnOnce() -> bool) -> Result<bool, TooMany> {
+        let address = origin(address);
+        let right = self.guess_here(address, is_right)?;
+        match self.shared.guess(LimitKey::Guesses(address), right, ADMIN_FAILURES, ADMIN_WINDOW).await {
+            Ok(Err(wait)) => Err(TooMany::millis(wait)),
+            _ => Ok(right),
+        }
+    }
+
+    fn guess_here(&self, address: IpAddr, is_right: impl FnOnce() -> bool) -> Result<bool, TooMany> {
         let now = self.clock.now();
         let mut guesses = lock(&self.guesses);
-        let recent = guesses.entry(origin(address)).or_default();
+        let recent = guesses.entry(address).or_default();
         recent.retain(|&at| now < at.plus(ADMIN_WINDOW));
         if let Some(oldest) = recent.front().filter(|_| recent.len() >= ADMIN_FAILURES) {
             return Err(TooMany::millis(oldest.plus(ADMIN_WINDOW).as_millis() - now.as_millis()));
         }
         let right = is_right();
         if right {
-            guesses.remove(&origin(address));
+            guesses.remove(&address);
         } else {
             recent.push_back(now);
         }

@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::net::client::CallbackClient;
 use crate::seal::Sealer;
+use crate::shared::herald::Herald;
+use crate::shared::wake::Wake;
 use crate::storage::Storage;
 
 /// How the outbox works; the defaults are PROTOCOL 9.5.
@@ -70,6 +72,8 @@ pub struct OutboxParts {
     pub random: Arc<dyn Random>,
     /// The way out.
     pub client: CallbackClient,
+    /// Tells the outboxes of other instances.
+    pub herald: Herald,
     /// Ends [`Outbox::run`].
     pub stopping: CancellationToken,
     /// How it works.
@@ -94,8 +98,15 @@ impl Outbox {
         Self { inner: Arc::new(Inner { parts, wake: Notify::new() }) }
     }
 
-    /// Tells the worker that a row was committed. Never blocks, never fails.
+    /// Tells the workers of all instances that a row was committed: whichever has a free place takes it. Never blocks, never
+    /// fails.
     pub fn wake(&self) {
+        self.wake_here();
+        self.inner.parts.herald.tell(Wake::Outbox);
+    }
+
+    /// Tells the worker of this instance.
+    pub fn wake_here(&self) {
         self.inner.wake.notify_one();
     }
 

@@ -20,6 +20,7 @@ use crate::push::PushSender;
 use crate::push::dispatch::PushLimits;
 use crate::push::fcm::{Credentials, FcmClient, FcmSender};
 use crate::seal::{KeyRing, MasterKey, Sealer};
+use crate::shared::{Shared, SharedError, SharedLimits};
 use crate::shutdown::{self, Signals};
 use crate::storage::{Storage, StorageError};
 use crate::telemetry::introduction;
@@ -92,6 +93,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let sender = push_sender(&config, &roots, &clock)?;
+    let shared = shared(&config, random.as_ref()).context("RELAY_REDIS_URL")?;
     let (storage, keys) = open(&config.store).await?;
     let socket = bind("RELAY_LISTEN", &config.listen).await?;
     let address = socket.local_addr()?;
@@ -108,6 +110,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let app = App::new(AppParts {
         config: config.bound_to(address),
         storage,
+        shared,
         keys,
         clock,
         random,
@@ -121,7 +124,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     warn_of_open_questions(&app.config);
     if let Some(admin) = admin {
         let service = router::admin_router(&app);
-        app.tracker.spawn(listener::serve(admin, service, app.stopping.clone()));
+        let limits = app.config.connections.clone();
+        app.tracker.spawn(listener::serve(admin, limits, service, app.stopping.clone()));
     }
     let signals = Signals::catch().context("cannot catch signals")?;
     let stopping = app.stopping.clone();
@@ -134,10 +138,19 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     });
     announce(address)?;
     introduction::started(&app, address, &outbox_limits, &push_limits);
-    let requests = listener::serve(socket, router::router(&app), app.stopping.clone());
+    let requests = listener::serve(socket, app.config.connections.clone(), router::router(&app), app.stopping.clone());
     shutdown::drain(&app, requests).await;
     introduction::stopped();
     Ok(())
+}
+
+/// What is shared with other instances. Nobody there is no reason not to start.
+fn shared(config: &Config, random: &dyn Random) -> Result<Shared, SharedError> {
+    match &config.redis_url {
+        Some(url) => Shared::over_redis(url, SharedLimits::default(), random),
+        None if config.store.is_shared() => Ok(Shared::by_database()),
+        None => Ok(Shared::alone()),
+    }
 }
 
 /// The push service, if it is configured: its key file is read and checked before anything is opened.

@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod pairing;
 pub mod prompt;
 pub mod receipt;
+pub mod replay;
 pub mod session;
 pub mod status;
 pub mod tenant;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bloonio_relay_server::net::client::{CallbackClient, ExtraRoots};
 use bloonio_relay_server::net::guard::{Guard, GuardPolicy};
 use bloonio_relay_server::outbox::{Outbox, OutboxLimits, OutboxParts};
+use bloonio_relay_server::shared::herald::Herald;
 use bloonio_relay_server::storage::db::{query, query_for};
 use bloonio_relay_server::storage::delivery::claim::ClaimLimits;
 use bloonio_relay_server::storage::delivery::listing::{self, DeliveryRow, DeliveryState};
@@ -59,6 +60,7 @@ fn start_with(rig: &Rig, policy: GuardPolicy, limits: OutboxLimits) -> Running {
         clock: rig.clock.clone(),
         random: rig.random.clone(),
         client: CallbackClient::new(Guard::new(policy), &ExtraRoots::default()).unwrap(),
+        herald: Herald::default(),
         stopping: stopping.clone(),
         limits,
     });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bloonio_relay_server::net::client::{CallbackClient, ClientError, ExtraRoots};
 use bloonio_relay_server::net::guard::{Guard, GuardPolicy};
 use bloonio_relay_server::outbox::{Outbox, OutboxLimits, OutboxParts};
+use bloonio_relay_server::shared::herald::Herald;
 use bloonio_relay_server::storage::delivery::listing::{self, DeliveryState};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rig::{Rig, until};
@@ -80,6 +81,7 @@ fn start(rig: &Rig, roots: &ExtraRoots) {
         clock: rig.clock.clone(),
         random: rig.random.clone(),
         client: CallbackClient::new(guard, roots).unwrap(),
+        herald: Herald::default(),
         stopping: CancellationToken::new(),
         limits: OutboxLimits::default(),
     });

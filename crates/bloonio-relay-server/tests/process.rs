@@ -239,7 +239,7 @@ async fn tenants_and_what_was_seen_outlive_a_kill() {
 #[rstest]
 #[case::short_key(&[("RELAY_ADMIN_KEY", "too-short")], "RELAY_ADMIN_KEY: must have at least 32 bytes")]
 #[case::master_key(&[("RELAY_MASTER_KEY", "c2hvcnQ=")], "RELAY_MASTER_KEY: the master key must be 32 bytes in base64")]
-#[case::redis(&[("RELAY_REDIS_URL", "redis://127.0.0.1")], "RELAY_REDIS_URL is set, but")]
+#[case::redis(&[("RELAY_REDIS_URL", "http://127.0.0.1")], "RELAY_REDIS_URL: the address of Redis must be")]
 #[case::postgres(&[("RELAY_DATABASE_URL", "postgres://db/relay")], "RELAY_DATABASE_URL is set, but")]
 #[case::credentials(&[("RELAY_FCM_CREDENTIALS", "/nowhere/key.json")], "RELAY_FCM_CREDENTIALS")]
 #[case::roots(&[("RELAY_EXTRA_CA_FILE", "/nowhere/ca.pem")], "cannot read the certificates in /nowhere/ca.pem")]

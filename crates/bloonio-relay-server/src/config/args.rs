@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bloonio_wire::secret::Secret;
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::ConfigError;
@@ -111,6 +111,26 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_TRUSTED_PROXIES", value_delimiter = ',', value_name = "NETS")]
     pub relay_trusted_proxies: Vec<String>,
 
+    /// Connections at once, in all; one more is closed. The system's limit of open files must be above it.
+    #[arg(
+        long,
+        env = "RELAY_MAX_CONNECTIONS",
+        default_value_t = 20_000,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000),
+        value_name = "NUMBER"
+    )]
+    pub relay_max_connections: usize,
+
+    /// Connections at once from one address, trusted proxies and this machine excepted.
+    #[arg(
+        long,
+        env = "RELAY_MAX_CONNECTIONS_PER_ADDRESS",
+        default_value_t = 1_000,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000),
+        value_name = "NUMBER"
+    )]
+    pub relay_max_connections_per_address: usize,
+
     /// Address of a listener of its own for /metrics and /health, where the metrics need no key.
     #[arg(long, env = "RELAY_ADMIN_LISTEN", value_name = "ADDR")]
     pub relay_admin_listen: Option<String>,
@@ -125,9 +145,9 @@ pub struct RelayArgs {
     )]
     pub pairing_proof_ttl_seconds: u64,
 
-    /// Reserved.
-    #[arg(long, env = "RELAY_REDIS_URL", hide = true, hide_env_values = true)]
-    pub relay_redis_url: Option<String>,
+    /// Redis by which several instances act as one: redis://, redis-cluster:// or redis-sentinel:// (rediss… with TLS).
+    #[arg(long, env = "RELAY_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub relay_redis_url: Option<Secret>,
 
     /// Reserved.
     #[arg(long, env = "RELAY_AUTH_API_URL", hide = true)]
@@ -147,9 +167,6 @@ impl RelayArgs {
     /// A relay that was told to share its memory with others, and does not, would be weaker than its operator believes.
     pub(super) fn refuse_what_is_not_there_yet(&self) -> Result<(), ConfigError> {
         let set = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
-        if set(&self.relay_redis_url) {
-            return Err(ConfigError::NotYet { name: "RELAY_REDIS_URL", what: "Redis" });
-        }
         if set(&self.relay_auth_api_url) {
             return Err(ConfigError::NotYet { name: "RELAY_AUTH_API_URL", what: "a remote auth API" });
         }

@@ -38,7 +38,8 @@ fn the_defaults_are_those_of_the_protocol() {
 #[case(&["--relay-fcm-endpoint", "http://fcm.example"], "RELAY_FCM_ENDPOINT")]
 #[case(&["--relay-trusted-proxies", "10.0.0.0/8,proxy"], "RELAY_TRUSTED_PROXIES: \"proxy\"")]
 #[case(&["--relay-extra-callback-ports", "8443,https"], "RELAY_EXTRA_CALLBACK_PORTS: \"https\"")]
-#[case(&["--relay-redis-url", "redis://localhost"], "RELAY_REDIS_URL")]
+#[case(&["--relay-redis-url", "http://localhost"], "RELAY_REDIS_URL")]
+#[case(&["--relay-redis-url", "redis://"], "RELAY_REDIS_URL")]
 #[case(&["--relay-auth-api-url", "https://auth.example"], "RELAY_AUTH_API_URL")]
 fn a_setting_that_cannot_be_used_is_named(#[case] flags: &[&str], #[case] message: &str) {
     let error = config(flags).unwrap_err().to_string();

@@ -2,10 +2,11 @@
 //!
 //! 1. It begins with hints for whatever is open, so nothing is missed between two connections.
 //! 2. A hint names things and says nothing about them: the device fetches.
-//! 3. Whenever anything wakes the stream, and every 15 seconds, its session is looked at again: it ends with the session,
+//! 3. Where hints may have been missed, what is open is compared with what was told: the device hears the difference.
+//! 4. Whenever anything wakes the stream, and every 15 seconds, its session is looked at again: it ends with the session,
 //!    the device, the pairing, the tenant's suspension, or the relay.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bloonio_wire::clock::Timestamp;
@@ -52,8 +53,13 @@ struct Listener {
     bearer: Bearer,
     wakeups: Subscription<(TenantId, RelayUserLinkedId), StreamEvent>,
     queue: VecDeque<Hint>,
+    /// What the device has been told of and is not over, with its end.
+    told: HashMap<Thing, Timestamp>,
     _open: Open,
 }
+
+/// A thing of which a device is told once.
+type Thing = (PushKind, String);
 
 /// The hints for a device, from those for what is open until its right to listen ends.
 ///
@@ -63,7 +69,8 @@ pub async fn listen(app: SharedApp, bearer: Bearer) -> Result<impl Stream<Item =
     let key = (bearer.tenant.tenant_id.clone(), bearer.device.pairing.relay_user_linked_id.clone());
     // Whoever subscribes reads once after subscribing: what is asked between the two is heard at least once.
     let wakeups = app.streams.subscribe(key);
-    let mut listener = Listener { app, bearer, wakeups, queue: VecDeque::new(), _open: Open::new(STREAMS_OPEN) };
+    let (queue, told, open) = (VecDeque::new(), HashMap::new(), Open::new(STREAMS_OPEN));
+    let mut listener = Listener { app, bearer, wakeups, queue, told, _open: open };
     listener.read_open().await?;
     Ok(unfold(listener, |mut listener| async { listener.next().await.map(|hint| (hint, listener)) }))
 }
@@ -86,7 +93,7 @@ impl Listener {
             }
             match woken {
                 Some(StreamEvent::Recheck) => (),
-                Some(StreamEvent::Hint(hint)) if self.is_for_us(&hint) => self.queue.push_back(hint),
+                Some(StreamEvent::Hint(hint)) if self.is_for_us(&hint) => self.tell(hint),
                 Some(StreamEvent::Hint(_)) => (),
                 // Some wake-ups were missed: what is open is the truth.
                 None => self.read_open().await.ok()?,
@@ -110,6 +117,21 @@ impl Listener {
         hint.device_id.as_ref().is_none_or(|device_id| *device_id == self.bearer.device.device_id)
     }
 
+    fn tell(&mut self, hint: Hint) {
+        let now = self.app.clock.now();
+        self.told.retain(|_, until| now < *until);
+        match hint.kind {
+            PushKind::ChallengeCancelled => {
+                self.told.remove(&(PushKind::AuthChallenge, hint.subject_id.clone()));
+            }
+            kind => {
+                self.told.insert((kind, hint.subject_id.clone()), hint.expires_at);
+            }
+        }
+        self.queue.push_back(hint);
+    }
+
+    /// Tells what is open and was not told, and that what was told is no longer open.
     async fn read_open(&mut self) -> Result<(), StorageError> {
         let Bearer { tenant, device, .. } = &self.bearer;
         let (storage, now) = (&self.app.storage, self.app.clock.now());
@@ -126,7 +148,17 @@ impl Listener {
             .rev()
             .map(|prompt| hint(PushKind::AuthChallenge, prompt.instruction_id.as_str().to_owned(), prompt.expires_at));
         let alerts = alerts.into_iter().map(|(id, expires_at)| hint(PushKind::SecurityAlert, id, expires_at));
-        self.queue = prompts.chain(alerts).collect();
+        let open: Vec<_> = prompts.chain(alerts).collect();
+        let still: HashSet<Thing> = open.iter().map(|hint| (hint.kind, hint.subject_id.clone())).collect();
+        let over = self.told.iter().filter(|((kind, id), until)| {
+            *kind == PushKind::AuthChallenge && now < **until && !still.contains(&(*kind, id.clone()))
+        });
+        let over: Vec<_> =
+            over.map(|((_, id), until)| hint(PushKind::ChallengeCancelled, id.clone(), *until)).collect();
+        // An alert that was read and is no longer told of is not told of again either.
+        let news = open.into_iter().filter(|hint| !self.told.contains_key(&(hint.kind, hint.subject_id.clone())));
+        let news: Vec<_> = news.collect();
+        over.into_iter().chain(news).for_each(|hint| self.tell(hint));
         Ok(())
     }
 }

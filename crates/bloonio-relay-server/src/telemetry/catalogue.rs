@@ -114,6 +114,17 @@ pub const CATALOGUE: &[Metric] = &[
         "Callback attempts, by outcome",
         &[("outcome", Values::Listed(&["acknowledged", "failed", "dead"]))],
     ),
+    counter(
+        names::CONNECTIONS_REFUSED,
+        "Connections that were closed at once, by the limit that they were too many for",
+        &[("limit", Values::Words)],
+    ),
+    gauge(names::REDIS_UP, "1 while other instances are heard over Redis, 0 while they are not", &[]),
+    counter(
+        names::REDIS_FALLBACKS,
+        "What was done without Redis although it is configured, by use",
+        &[("use", Values::Words)],
+    ),
     gauge(names::OUTBOX_WAITING, "Callbacks that wait for an attempt", &[]),
     gauge(names::OUTBOX_OLDEST_SECONDS, "Age of the oldest callback that waits, in seconds", &[]),
     gauge(names::STREAMS_OPEN, "Open streams of devices", &[]),

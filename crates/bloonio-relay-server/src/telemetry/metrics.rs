@@ -68,6 +68,12 @@ pub const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
 pub const PROCESS_FDS: &str = "process_open_fds";
 /// Start of the process, in seconds since 1970.
 pub const PROCESS_START: &str = "process_start_time_seconds";
+/// Connections that were closed at once, by the `limit` that they were too many for.
+pub const CONNECTIONS_REFUSED: &str = "bloonio_connections_refused_total";
+/// Whether other instances are heard over Redis.
+pub const REDIS_UP: &str = "bloonio_redis_up";
+/// What was done without Redis although it is configured, by `use`.
+pub const REDIS_FALLBACKS: &str = "bloonio_redis_fallbacks_total";
 
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 

@@ -20,6 +20,7 @@ pub mod codes;
 pub mod database;
 pub mod message;
 pub mod process;
+pub mod redis;
 pub mod sender;
 
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use bloonio_relay_server::outbox::OutboxLimits;
 use bloonio_relay_server::push::PushSender;
 use bloonio_relay_server::push::dispatch::PushLimits;
 use bloonio_relay_server::seal::MasterKey;
+use bloonio_relay_server::shared::Shared;
 use bloonio_wire::clock::{Clock, ManualClock, Timestamp};
 use bloonio_wire::random::{Random, SystemRandom};
 use bloonio_wire::secret::Secret;
@@ -82,6 +84,8 @@ pub struct Setup {
     pub workers: bool,
     /// The source of ids and secrets.
     pub random: Arc<dyn Random>,
+    /// What is shared with other instances; nothing at first.
+    pub shared: Shared,
 }
 
 impl Setup {
@@ -98,6 +102,7 @@ impl Setup {
             push_limits: PushLimits::default(),
             workers: false,
             random: Arc::new(SystemRandom),
+            shared: Shared::alone(),
         }
     }
 }
@@ -109,9 +114,10 @@ pub struct TestRelay {
     /// Its clock.
     pub clock: Arc<ManualClock>,
     router: Router,
-    database: TestDatabase,
-    /// No two signed calls carry the same millisecond.
-    signed: AtomicI64,
+    database: Arc<TestDatabase>,
+    master: MasterKey,
+    /// No two signed calls carry the same millisecond, whichever instance they go to.
+    signed: Arc<AtomicI64>,
 }
 
 impl TestRelay {
@@ -122,16 +128,33 @@ impl TestRelay {
 
     /// A relay with other settings.
     pub async fn with(choose: impl FnOnce(&mut Setup)) -> Self {
-        let database = TestDatabase::new().await;
+        let database = Arc::new(TestDatabase::new().await);
+        let master = MasterKey::draw(&SystemRandom).expect("master key");
+        Self::build(database, master, Arc::new(ManualClock::new(START)), Arc::default(), choose).await
+    }
+
+    /// Another instance on the same database, under the same clock.
+    pub async fn beside(&self, choose: impl FnOnce(&mut Setup)) -> Self {
+        let (database, signed) = (Arc::clone(&self.database), Arc::clone(&self.signed));
+        Self::build(database, self.master.clone(), Arc::clone(&self.clock), signed, choose).await
+    }
+
+    async fn build(
+        database: Arc<TestDatabase>,
+        master: MasterKey,
+        clock: Arc<ManualClock>,
+        signed: Arc<AtomicI64>,
+        choose: impl FnOnce(&mut Setup),
+    ) -> Self {
         let mut setup = Setup::new(database.folder());
         choose(&mut setup);
         let storage = database.open().await;
-        let clock = Arc::new(ManualClock::new(START));
         let guard = setup.guard.unwrap_or_else(|| Guard::new(setup.config.guard.clone()));
         let app = App::new(AppParts {
             config: setup.config,
             storage,
-            keys: MasterKey::draw(&SystemRandom).expect("master key").into(),
+            shared: setup.shared,
+            keys: master.clone().into(),
             clock: clock.clone(),
             random: setup.random,
             sender: setup.sender,
@@ -143,8 +166,10 @@ impl TestRelay {
         let app = app.expect("relay");
         if setup.workers {
             app.start();
+        } else {
+            app.join();
         }
-        Self { router: router::router(&app), app, clock, database, signed: AtomicI64::new(0) }
+        Self { router: router::router(&app), app, clock, database, master, signed }
     }
 
     /// Its database.

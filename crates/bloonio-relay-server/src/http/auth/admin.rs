@@ -40,17 +40,17 @@ impl FromRequest<SharedApp> for AdminCaller {
         let (parts, body) = request.into_parts();
         // Read before the key is looked at, so that a refused sender sees the refusal and not a broken connection.
         let body = body::read(app, body).await?;
-        check(app, client_address(&parts, &app.config.trusted_proxies), &parts.headers)?;
+        check(app, client_address(&parts, &app.config.trusted_proxies), &parts.headers).await?;
         Ok(Self { body })
     }
 }
 
 /// Compares as digests, in constant time, with every configured key, whichever fits.
-fn check(app: &App, address: IpAddr, headers: &HeaderMap) -> Result<(), ServiceError> {
+async fn check(app: &App, address: IpAddr, headers: &HeaderMap) -> Result<(), ServiceError> {
     // No key shown is no guess: there is nothing to learn from the refusal.
     let shown = auth::only(headers, header::ADMIN_KEY).ok_or(ErrorCode::InvalidAdminKey)?;
     let is_right = || app.config.admin_keys.iter().fold(false, |right, key| key.matches(shown) | right);
-    match app.limits.guess(address, is_right)? {
+    match app.limits.guess(address, is_right).await? {
         true => Ok(()),
         false => {
             app.refused.count();

@@ -76,10 +76,10 @@ fn bearer_token(headers: &HeaderMap) -> Result<&str, ErrorCode> {
 }
 
 /// A refused stranger is charged; whoever proves himself is not.
-fn refuse(app: &SharedApp, parts: &Parts, refused: ServiceError) -> ApiError {
+async fn refuse(app: &SharedApp, parts: &Parts, refused: ServiceError) -> ApiError {
     if matches!(refused, ServiceError::Refused(ErrorCode::InvalidDeviceToken)) {
         let address = client_address(parts, &app.config.trusted_proxies);
-        if let Err(too_many) = app.limits.charge_stranger(address) {
+        if let Err(too_many) = app.limits.charge_stranger(address).await {
             return too_many.into();
         }
     }
@@ -101,8 +101,10 @@ impl FromRequest<SharedApp> for ProofCaller {
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let body = body::read(app, body).await?;
-        let read = read_proof(app, &parts.headers).await;
-        let (tenant, proof) = read.map_err(|refused| refuse(app, &parts, refused))?;
+        let (tenant, proof) = match read_proof(app, &parts.headers).await {
+            Ok(read) => read,
+            Err(refused) => return Err(refuse(app, &parts, refused).await),
+        };
         tracing::Span::current().record("tenant.id", tenant.tenant_id.as_str());
         Ok(Self { tenant, proof, body: RawBody(body) })
     }
@@ -118,11 +120,13 @@ impl FromRequest<SharedApp> for RegisteredDevice {
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let body = body::read(app, body).await?;
-        let read = read_session(app, &parts.headers).await;
-        let bearer = read.map_err(|refused| refuse(app, &parts, refused))?;
+        let bearer = match read_session(app, &parts.headers).await {
+            Ok(bearer) => bearer,
+            Err(refused) => return Err(refuse(app, &parts, refused).await),
+        };
         let tenant_id = &bearer.tenant.tenant_id;
         tracing::Span::current().record("tenant.id", tenant_id.as_str());
-        app.limits.charge_device(tenant_id, &bearer.device.device_id)?;
+        app.limits.charge_device(tenant_id, &bearer.device.device_id).await?;
         Ok(Self { bearer, body: RawBody(body) })
     }
 }

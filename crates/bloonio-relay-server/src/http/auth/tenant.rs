@@ -29,8 +29,8 @@ use crate::http::client_address::client_address;
 use crate::http::error::ApiError;
 use crate::limit::Lane;
 use crate::service::error::ServiceError;
+use crate::service::replay;
 use crate::service::tenant::Tenant;
-use crate::storage::replay;
 use crate::telemetry::stage::Stage;
 
 /// A call that a tenant has signed, within its limits, and for the first time.
@@ -62,7 +62,7 @@ impl FromRequest<SharedApp> for TenantCaller {
         let tenant = match verify(app, &parts, &body).await {
             Ok(verified) => verified,
             Err(refused @ ServiceError::Refused(_)) => {
-                app.limits.charge_stranger(client_address(&parts, &app.config.trusted_proxies))?;
+                app.limits.charge_stranger(client_address(&parts, &app.config.trusted_proxies)).await?;
                 return Err(refused.into());
             }
             Err(failed) => return Err(failed.into()),
@@ -107,13 +107,13 @@ async fn admit(app: &App, parts: &Parts, verified: (Tenant, Claims)) -> Result<T
         return Err(ErrorCode::TenantSuspended.into());
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        for key in claims.replay_keys() {
-            if !replay::claim(&app.storage, &tenant.tenant_id, &key, app.clock.now()).await? {
-                return Err(ErrorCode::RequestReplayed.into());
-            }
+        let keys = claims.replay_keys();
+        let keys: Vec<_> = keys.iter().map(<[u8; 32]>::as_slice).collect();
+        if !replay::claim(app, &tenant.tenant_id, &keys).await? {
+            return Err(ErrorCode::RequestReplayed.into());
         }
     }
     let lane = Lane::of(&parts.method, parts.uri.path());
-    app.limits.charge_tenant(&tenant.tenant_id, lane, tenant.config.rate_limit_per_min)?;
+    app.limits.charge_tenant(&tenant.tenant_id, lane, tenant.config.rate_limit_per_min).await?;
     Ok(tenant)
 }

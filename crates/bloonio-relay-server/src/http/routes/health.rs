@@ -11,17 +11,14 @@ use crate::app::SharedApp;
 use crate::http::auth::admin::AdminCaller;
 use crate::http::error::{Answer, ApiError};
 use crate::http::openapi::OperatorRefusals;
+use crate::shared::RedisState;
 use crate::telemetry::pool;
 
 /// How the relay is.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Health {
-    /// `live`, `ready`, or `degraded`: ready, but a worker waits to be started again.
+    /// `live`.
     pub status: &'static str,
-    /// The workers that wait, if any do.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
-    pub restarting: Vec<&'static str>,
 }
 
 /// The process runs.
@@ -29,23 +26,42 @@ pub struct Health {
     (status = 200, description = "It runs", body = Success<Health>),
 ))]
 pub async fn live() -> Answer<Health> {
-    Answer::ok("The relay runs.", Health { status: "live", restarting: Vec::new() })
+    Answer::ok("The relay runs.", Health { status: "live" })
 }
 
-/// The relay can do its work: its storage answers, and can be written to. A worker that fell over and waits to be started
-/// again is named; calls are served all the same.
+/// How a relay is that can work.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Readiness {
+    /// `ready`, or `degraded`: it works, and takes every call, but Redis is away or a worker waits to be started again.
+    pub status: &'static str,
+    /// The workers that wait, if any do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub restarting: Vec<&'static str>,
+    /// `up` or `away`; absent where it is not configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<&'static str>,
+}
+
+/// The relay can do its work: its storage answers, and can be written to. Without Redis it works, too, and says so; so it
+/// does while a worker that fell over waits to be started again.
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
-    (status = 200, description = "It can work", body = Success<Health>),
+    (status = 200, description = "It can work", body = Success<Readiness>),
     (status = 503, description = "STORAGE_UNAVAILABLE", body = Failure),
 ))]
-pub async fn ready(State(app): State<SharedApp>) -> Result<Answer<Health>, ApiError> {
+pub async fn ready(State(app): State<SharedApp>) -> Result<Answer<Readiness>, ApiError> {
     app.storage.ping().await?;
     let restarting = app.workers.fallen();
-    let (message, status) = match restarting.is_empty() {
+    let redis = match app.shared.state().await {
+        RedisState::Unused => None,
+        RedisState::Up => Some("up"),
+        RedisState::Away => Some("away"),
+    };
+    let (message, status) = match restarting.is_empty() && redis != Some("away") {
         true => ("The relay is ready.", "ready"),
         false => ("The relay serves, but not all of it works.", "degraded"),
     };
-    Ok(Answer::ok(message, Health { status, restarting }))
+    Ok(Answer::ok(message, Readiness { status, restarting, redis }))
 }
 
 /// The metrics, for operators.

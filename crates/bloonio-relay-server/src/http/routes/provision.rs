@@ -9,7 +9,6 @@ use crate::http::auth::admin::AdminCaller;
 use crate::http::error::{Answer, ApiError};
 use crate::http::openapi::{OperatorRefusals, OperatorRefusalsFor};
 use crate::http::query::Query;
-use crate::push::stream::StreamEvent;
 use crate::service::error::ServiceError;
 use crate::service::tenant::config::TenantFields;
 use crate::service::tenant::{Provisioned, Rotated, StatusChanged, TenantPage, TenantStatus, TenantView};
@@ -89,7 +88,7 @@ pub async fn suspend_tenant(
     let id = tenant_id(&query)?;
     no_fields(&caller)?;
     let changed = app.registry().set_status(&id, TenantStatus::Suspended).await?;
-    app.streams.wake_where(|(tenant, _)| *tenant == id, &StreamEvent::Recheck);
+    app.recheck_streams_of(&id);
     Ok(Answer::ok("The tenant is suspended.", changed))
 }
 
