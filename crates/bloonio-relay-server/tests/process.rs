@@ -345,7 +345,7 @@ async fn a_tenant_made_on_the_command_line_must_sign_its_calls_as_messages_unles
         let made = tenant(folder.path(), &[&["provision", "Bank"], arguments].concat());
         (made["tenant_id"].as_str().unwrap().to_owned(), Secret::new(made["tenant_secret"].as_str().unwrap()))
     };
-    let (strict, lax) = (made(&[]), made(&["--insecure-hmac-alone"]));
+    let (strict, lax) = (made(&[]), made(&["--require-message-signatures", "false"]));
     let relay = RunningRelay::start(folder.path(), &[]);
     let look = "/relay/fetch/outcome?instruction_id=nobody-knows";
     assert_eq!(signed(&relay, &strict, look).send().await.unwrap().status(), 401);

@@ -96,6 +96,17 @@ pub struct RelayArgs {
     #[arg(long, env = "RELAY_FCM_ENDPOINT", default_value = "https://fcm.googleapis.com", value_name = "URL")]
     pub relay_fcm_endpoint: String,
 
+    /// Messages that this relay sends to Firebase Cloud Messaging in a minute at most; several relays of one project share
+    /// its quota of 600,000.
+    #[arg(
+        long,
+        env = "RELAY_FCM_MESSAGES_PER_MIN",
+        default_value_t = 300_000,
+        value_parser = clap::value_parser!(u32).range(60..=600_000),
+        value_name = "COUNT"
+    )]
+    pub relay_fcm_messages_per_min: u32,
+
     /// PEM file with one more trust root for outgoing TLS.
     #[arg(long, env = "RELAY_EXTRA_CA_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from), value_name = "FILE")]
     pub relay_extra_ca_file: Option<PathBuf>,
