@@ -1,6 +1,7 @@
 //! The actors that play in the end-to-end tests. They start the built binaries on free ports and talk to them from
 //! outside: an [`operator::Operator`], a [`tenant::TenantBackend`], [`phone::Phone`]s, the example bank
-//! ([`bank::Bank`]), a [`browser::Browser`], a callback [`receiver::Receiver`], and an FCM emulator.
+//! ([`bank::Bank`]), a [`browser::Browser`], a callback [`receiver::Receiver`], an FCM emulator, and backends in other languages
+//! ([`peers::Peer`]).
 //!
 //! Nothing here sleeps: a test waits for a condition ([`wait`]), with a deadline that only a defect reaches.
 
@@ -11,6 +12,7 @@ pub mod fcm;
 pub mod handset;
 pub mod keeper;
 pub mod operator;
+pub mod peers;
 pub mod phone;
 pub mod postgres;
 pub mod receiver;

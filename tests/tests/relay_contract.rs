@@ -170,7 +170,7 @@ async fn a66_one_tenant_never_meets_anothers() {
 }
 
 #[tokio::test]
-async fn rotation_and_suspension_hold_at_once() {
+async fn a64_rotation_and_suspension_hold_at_once() {
     let (relay, operator, tenant) = setup().await;
     let id = format!("tenant_id={}", tenant.tenant_id);
     let rotated = operator.post(&format!("/rotate/tenant-secret?{id}"), json!({})).await;

@@ -29,6 +29,9 @@ fn has_nextest() -> bool {
 /// Builds the binaries that the end-to-end tests start, runs the documentation's examples, then every test.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     crate::install::missing_programs();
+    if let Err(error) = crate::peers::install() {
+        eprintln!("{error:#}; the tests with backends in other languages will fail");
+    }
     run(&["build", "--workspace", "--bins"], &[], &[])?;
     if arguments.is_empty() {
         run(&["test", "--workspace", "--all-features", "--doc", "--quiet"], &[], &[])?;

@@ -13,6 +13,9 @@ struct Program {
 const PROGRAMS: &[Program] = &[
     Program { name: "chromium", package: "chromium", wanted_by: "the browser tests" },
     Program { name: "chromedriver", package: "chromium-driver", wanted_by: "the browser tests" },
+    Program { name: "node", package: "nodejs", wanted_by: "the tests with backends in JavaScript" },
+    Program { name: "npm", package: "npm", wanted_by: "the tests with backends in JavaScript" },
+    Program { name: "python3", package: "python3", wanted_by: "the tests with backends in Python" },
     Program { name: "psql", package: "postgresql", wanted_by: "the tests of the relay on PostgreSQL" },
     Program { name: "redis-cli", package: "redis-tools", wanted_by: "the tests of the Redis store" },
     Program { name: "redis-server", package: "redis-server", wanted_by: "the tests of the Redis store" },
@@ -25,15 +28,17 @@ pub fn missing_programs() {
         return;
     }
     let packages: Vec<_> = missing.iter().map(|program| program.package).collect();
-    if is_root()
-        && apt(&["update", "-q"])
-        && apt(&[&["install", "-yq", "--no-install-recommends"], &packages[..]].concat())
-    {
+    if packages_of_debian(&packages) {
         return;
     }
     for program in missing {
         eprintln!("{} is missing: {} need Debian's package {}", program.name, program.wanted_by, program.package);
     }
+}
+
+/// Installs Debian's `packages` where this may be done; gives whether they are there now.
+pub fn packages_of_debian(packages: &[&str]) -> bool {
+    is_root() && apt(&["update", "-q"]) && apt(&[&["install", "-yq", "--no-install-recommends"], packages].concat())
 }
 
 fn is_there(program: &str) -> bool {

@@ -3,6 +3,7 @@
 mod cargo;
 mod deps;
 mod install;
+mod peers;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +26,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Install what the tests' backends in other languages are built on, where it is missing or has changed.
+    Peers,
     /// Check formatting, and clippy without a warning on all targets.
     Lint,
     /// Check that each crate knows only those crates that it may know.
@@ -36,6 +39,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Options::parse().command {
         Command::Test { arguments } => cargo::test(&arguments),
+        Command::Peers => peers::install(),
         Command::Lint => cargo::lint(),
         Command::Deps => deps::check(),
         Command::Docs => cargo::docs(),

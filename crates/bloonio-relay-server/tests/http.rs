@@ -375,3 +375,22 @@ async fn a106_what_is_somebody_elses_answers_exactly_like_what_is_not_there() {
     assert_eq!(seen(&foreign), seen(&other.post("/device/confirm-device", confirm(&same_form)).await));
     assert_eq!(bank.get(&format!("/relay/fetch/outcome?instruction_id={theirs}")).await.data()["status"], "pending");
 }
+
+#[tokio::test]
+async fn the_openapi_document_writes_values_as_they_travel() {
+    let relay = TestRelay::new().await;
+    let schemas = &get(&relay, "/openapi.json").await.body["components"]["schemas"];
+    let kinds = ["totp", "goldenNumber", "localAuth"];
+    assert_eq!(schemas["CustomType"]["enum"], serde_json::json!(kinds));
+    assert_eq!(schemas["Platform"]["enum"], serde_json::json!(["android", "ios", "web", "stream"]));
+    assert_eq!(schemas["TenantId"]["pattern"], "^tnt_[0-9a-f]{32}$");
+    // A part of larger objects says nothing of their other fields.
+    assert!(schemas["TenantConfig"].get("additionalProperties").is_none(), "{}", schemas["TenantConfig"]);
+    for (name, schema) in schemas.as_object().unwrap() {
+        let values = schema["enum"].as_array().into_iter().flatten().filter_map(|value| value.as_str());
+        for value in values {
+            let is_shouted = value.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            assert!(is_shouted || value.starts_with(|c: char| c.is_ascii_lowercase()), "{name} has {value}");
+        }
+    }
+}

@@ -486,7 +486,7 @@ async fn lanes_take_turns() {
 }
 
 #[tokio::test]
-async fn a_rotated_secret_signs_from_the_next_attempt_on() {
+async fn a64_a_rotated_secret_signs_from_the_next_attempt_on() {
     let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(500)).await);
     let tenant = rig.tenant().await;
     let delivery = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;

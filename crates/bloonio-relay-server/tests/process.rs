@@ -9,6 +9,9 @@ use std::path::Path;
 
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::header;
+use bloonio_wire::id::TenantId;
+use bloonio_wire::message::{self, Nonce, SignedRequest};
+use bloonio_wire::random::SystemRandom;
 use bloonio_wire::secret::Secret;
 use bloonio_wire::sign;
 use rstest::rstest;
@@ -35,6 +38,23 @@ fn signed(relay: &RunningRelay, tenant: &(String, Secret), path: &str) -> reqwes
         .header(header::TENANT_ID, &tenant.0)
         .header(header::TIMESTAMP, at.as_millis().to_string())
         .header(header::SIGNATURE, sign::sign(&tenant.1, at, b"").to_hex())
+}
+
+/// The same call, signed as a message, too.
+fn signed_both(relay: &RunningRelay, tenant: &(String, Secret), path: &str) -> reqwest::RequestBuilder {
+    let tenant_id = TenantId::parse(&tenant.0).unwrap();
+    let (path_alone, query) = path.split_once('?').unwrap();
+    let request = SignedRequest {
+        method: "GET",
+        path: &format!("/api/v1{path_alone}"),
+        query: Some(query),
+        tenant_id: &tenant_id,
+        body: b"",
+    };
+    let message = message::sign(&tenant.1, &request, SystemClock.now(), &Nonce::draw(&SystemRandom).unwrap());
+    signed(relay, tenant, path)
+        .header(header::MESSAGE_SIGNATURE_INPUT, message.signature_input)
+        .header(header::MESSAGE_SIGNATURE, message.signature)
 }
 
 #[tokio::test]
@@ -305,17 +325,34 @@ async fn tenants_can_be_managed_beside_a_running_relay() {
     let mut bank = (id.to_owned(), Secret::new(made["tenant_secret"].as_str().unwrap()));
     let relay = RunningRelay::start(folder.path(), &[]);
     let look = "/relay/fetch/outcome?instruction_id=nobody-knows";
-    assert_eq!(signed(&relay, &bank, look).send().await.unwrap().status(), 404);
+    assert_eq!(signed_both(&relay, &bank, look).send().await.unwrap().status(), 404);
     assert_eq!(tenant(folder.path(), &["suspend", id])["status"], "suspended");
-    assert_eq!(signed(&relay, &bank, look).send().await.unwrap().status(), 403);
+    assert_eq!(signed_both(&relay, &bank, look).send().await.unwrap().status(), 403);
     assert_eq!(tenant(folder.path(), &["reactivate", id])["status"], "active");
     let rotated = tenant(folder.path(), &["rotate", id]);
-    assert_eq!(signed(&relay, &bank, look).send().await.unwrap().status(), 401);
+    assert_eq!(signed_both(&relay, &bank, look).send().await.unwrap().status(), 401);
     bank.1 = Secret::new(rotated["tenant_secret"].as_str().unwrap());
-    assert_eq!(signed(&relay, &bank, look).send().await.unwrap().status(), 404);
+    assert_eq!(signed_both(&relay, &bank, look).send().await.unwrap().status(), 404);
     let list = tenant(folder.path(), &["list"]);
     assert_eq!((&list["total"], &list["items"][0]["tenant_name"]), (&json!(1), &json!("Bank")));
     assert!(!list.to_string().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_tenant_made_on_the_command_line_must_sign_its_calls_as_messages_unless_one_insists() {
+    let folder = TempDir::new().unwrap();
+    let made = |arguments: &[&str]| {
+        let made = tenant(folder.path(), &[&["provision", "Bank"], arguments].concat());
+        (made["tenant_id"].as_str().unwrap().to_owned(), Secret::new(made["tenant_secret"].as_str().unwrap()))
+    };
+    let (strict, lax) = (made(&[]), made(&["--insecure-hmac-alone"]));
+    let relay = RunningRelay::start(folder.path(), &[]);
+    let look = "/relay/fetch/outcome?instruction_id=nobody-knows";
+    assert_eq!(signed(&relay, &strict, look).send().await.unwrap().status(), 401);
+    for tenant in [&strict, &lax] {
+        assert_eq!(signed_both(&relay, tenant, look).send().await.unwrap().status(), 404);
+    }
+    assert_eq!(signed(&relay, &lax, look).send().await.unwrap().status(), 404);
 }
 
 #[rstest]

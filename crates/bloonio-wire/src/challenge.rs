@@ -47,7 +47,13 @@ wire_enum!(
 
 /// Body of POST /relay/send/auth-challenge. Its `Debug` shows neither token nor numbers, nor what the person is shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({
+    "user_socket_hash": "f3a1c2d4e5b60718", "instruction_id": "transfer-0000001", "custom_type": "localAuth",
+    "expected_action": "transfer_funds", "backend_url": "https://bank.example", "ttl_seconds": 180,
+    "display": {"title": "Transfer", "fields": [
+        {"key": "amount", "title": "Amount", "value": "1000.00", "data_type": "CURRENCY_USD"}
+    ]}
+})))]
 pub struct AuthChallenge {
     /// Whom to ask.
     pub user_socket_hash: UserSocketHash,
@@ -64,9 +70,11 @@ pub struct AuthChallenge {
     pub description: Option<String>,
     /// Life of the prompt in seconds, 10 to 600, default 180.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 10, maximum = 600))]
     pub ttl_seconds: Option<i64>,
     /// Numbers to pick from (goldenNumber): 3 to 5 distinct integers. Absent: the number is typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 3, max_items = 5))]
     pub numbers: Option<Vec<i64>>,
     /// The caller's mode of use, passed through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,7 +178,7 @@ pub struct Alert {
 /// Body of POST /device/submit-response, and of the backend's own /_bloonio/submit-response (PROTOCOL 9.4). Its
 /// `Debug` shows no code, number, token or signature.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"instruction_id": "transfer-0000001", "approved": true, "custom_type": "localAuth"})))]
 pub struct DeviceResponse {
     /// The prompt.
     pub instruction_id: InstructionId,

@@ -23,7 +23,9 @@ wire_enum!(
 
 /// Body of POST /relay/prepare-pairing. Its `Debug` shows nothing of the person.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({
+    "user_socket_hash": "f3a1c2d4e5b60718", "backend_user_id": "7", "display_name": "Jane Doe", "user_email": "jane@bank.example"
+})))]
 pub struct PreparePairing {
     /// The tenant's handle of the user.
     pub user_socket_hash: UserSocketHash,
@@ -66,7 +68,7 @@ debug_shows!(PairingOffer { expires_in });
 
 /// Body of POST /device/register-token. Its `Debug` shows no push address.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"platform": "stream", "device_name": "Jane's phone"})))]
 pub struct RegisterDevice {
     /// FCM registration token.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,12 @@ macro_rules! wire_enum {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $text)] $variant),+
+            $(
+                $(#[$vdoc])*
+                #[serde(rename = $text)]
+                #[cfg_attr(feature = "openapi", schema(rename = $text))]
+                $variant
+            ),+
         }
 
         impl $name {
@@ -91,10 +96,13 @@ wire_enum!(
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DisplayField {
     /// Stable name, 1 to 64 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub key: String,
     /// Label, 1 to 128 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 128))]
     pub title: String,
     /// Value, at most 4,096 characters.
+    #[cfg_attr(feature = "openapi", schema(max_length = 4096))]
     pub value: String,
     /// How to show it.
     pub data_type: DataType,
@@ -105,12 +113,14 @@ pub struct DisplayField {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Display {
     /// Headline, 1 to 128 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 128))]
     pub title: String,
     /// Second line, at most 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subtitle: Option<String>,
     /// The lines, in order.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_items = 64))]
     pub fields: Vec<DisplayField>,
 }
 

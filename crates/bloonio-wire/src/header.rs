@@ -6,6 +6,12 @@ pub const TENANT_ID: &str = "x-bloonio-tenant-id";
 pub const TIMESTAMP: &str = "x-bloonio-timestamp";
 /// HMAC #1 as 64 lower-case hex digits (PROTOCOL 2.1).
 pub const SIGNATURE: &str = "x-bloonio-signature";
+/// What an HTTP message signature covers, and its parameters (PROTOCOL 2.2; RFC 9421, 4.1).
+pub const MESSAGE_SIGNATURE_INPUT: &str = "signature-input";
+/// The tag of an HTTP message signature (PROTOCOL 2.2; RFC 9421, 4.2).
+pub const MESSAGE_SIGNATURE: &str = "signature";
+/// The digest of a body that an HTTP message signature covers (PROTOCOL 2.2; RFC 9530).
+pub const CONTENT_DIGEST: &str = "content-digest";
 /// An operator's key (PROTOCOL 3).
 pub const ADMIN_KEY: &str = "x-admin-key";
 /// The approved instruction, on the repeated request (PROTOCOL 9.1).

@@ -23,12 +23,17 @@ fn is_word(text: &str, min: usize, max: usize) -> bool {
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $rule:literal, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, $rule:literal, $pattern:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, pattern = $pattern))]
         pub struct $name(String);
+
+        impl $name {
+            /// The rule as a regular expression, for documents; [`parse`](Self::parse) is what decides.
+            pub const PATTERN: &'static str = $pattern;
+        }
 
         impl $name {
             /// Takes `text` if it is well formed.
@@ -85,30 +90,35 @@ id!(
     /// A tenant, that is a backend known to the relay (PROTOCOL 3).
     TenantId,
     "must be tnt_ and 32 lower-case hex digits",
+    "^tnt_[0-9a-f]{32}$",
     |t| t.strip_prefix("tnt_").is_some_and(|rest| is_hex(rest, 32))
 );
 id!(
     /// A tenant's stable, opaque handle of one of its users (PROTOCOL 4).
     UserSocketHash,
     "must be 8 to 128 characters of A-Z, a-z, 0-9, _ and -",
+    "^[A-Za-z0-9_-]{8,128}$",
     |t| is_word(t, 8, 128)
 );
 id!(
     /// One approval, named by the tenant (PROTOCOL 5).
     InstructionId,
     "must be 8 to 64 characters of A-Z, a-z, 0-9, _ and -",
+    "^[A-Za-z0-9_-]{8,64}$",
     |t| is_word(t, 8, 64)
 );
 id!(
     /// A pairing of a user with a tenant, as other tenants' code sees it (PROTOCOL 4).
     RelayUserLinkedId,
     "must be 24 lower-case hex digits",
+    "^[0-9a-f]{24}$",
     |t| is_hex(t, 24)
 );
 id!(
     /// One device of a pairing.
     DeviceId,
     "must be 24 lower-case hex digits",
+    "^[0-9a-f]{24}$",
     |t| is_hex(t, 24)
 );
 
@@ -116,30 +126,35 @@ id!(
     /// A dispatched event: what validators vote on (PROTOCOL 6).
     EventId,
     "must be 24 lower-case hex digits",
+    "^[0-9a-f]{24}$",
     |t| is_hex(t, 24)
 );
 id!(
     /// A group of validators (PROTOCOL 3).
     RelayGroupLinkedId,
     "must be 24 lower-case hex digits",
+    "^[0-9a-f]{24}$",
     |t| is_hex(t, 24)
 );
 id!(
     /// A group's name that people may pass on (PROTOCOL 6).
     GroupPublicId,
     "must be bgr- and 1 to 60 characters of A-Z, a-z, 0-9, _ and -",
+    "^bgr-[A-Za-z0-9_-]{1,60}$",
     |t| t.strip_prefix("bgr-").is_some_and(|rest| is_word(rest, 1, 60))
 );
 id!(
     /// A paired user's name that people may pass on (PROTOCOL 6).
     UserPublicId,
     "must be bth- and 1 to 60 characters of A-Z, a-z, 0-9, _ and -",
+    "^bth-[A-Za-z0-9_-]{1,60}$",
     |t| t.strip_prefix("bth-").is_some_and(|rest| is_word(rest, 1, 60))
 );
 id!(
     /// A QR login under way (PROTOCOL 7). It names the login; the poll token is what fetches its outcome.
     QrSessionId,
     "must be 10 to 64 characters of A-Z, a-z, 0-9, _ and -",
+    "^[A-Za-z0-9_-]{10,64}$",
     |t| is_word(t, 10, 64)
 );
 

@@ -5,7 +5,7 @@
 //!
 //! | module | what it settles |
 //! | --- | --- |
-//! | [`sign`], [`webhook`] | signatures of calls and callbacks |
+//! | [`sign`], [`message`], [`webhook`] | signatures of calls and callbacks |
 //! | [`id`], [`secret`] | identifiers and secrets, parsed once at the edge |
 //! | [`header`], [`envelope`], [`code`] | how answers and errors look |
 //! | [`field`] | reading JSON so that every broken rule is named |
@@ -34,6 +34,7 @@ pub mod field;
 pub mod group;
 pub mod header;
 pub mod id;
+pub mod message;
 pub mod passkey;
 pub mod qr;
 pub mod qr_login;

@@ -2,11 +2,12 @@
 //!
 //! | caller | proves itself by |
 //! | --- | --- |
-//! | [`tenant::TenantCaller`] | HMAC #1 (PROTOCOL 2) |
+//! | [`tenant::TenantCaller`] | HMAC #1, and an HTTP message signature beside it (PROTOCOL 2; [`claims`]) |
 //! | [`admin::AdminCaller`] | `X-Admin-Key` (PROTOCOL 3) |
 //! | [`device`] | a bearer token (PROTOCOL 4) |
 
 pub mod admin;
+pub mod claims;
 pub mod device;
 pub mod tenant;
 

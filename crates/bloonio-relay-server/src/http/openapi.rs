@@ -6,6 +6,8 @@ pub mod refusals;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use bloonio_wire::envelope::Failure;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -22,7 +24,7 @@ pub use refusals::{
         description = "Brings approval prompts to phones and carries the decisions back.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    modifiers(&Security),
+    modifiers(&Security, &Shared),
     components(schemas(Failure)),
     paths(
         provision::provision_tenant,
@@ -74,10 +76,24 @@ impl Modify for Security {
             key(
                 "X-Bloonio-Signature",
                 "hex(HMAC-SHA256(tenant secret, \"{timestamp}.{sha256_hex(body)}\")), with X-Bloonio-Tenant-Id and \
-                 X-Bloonio-Timestamp (Unix milliseconds) beside it.",
+                 X-Bloonio-Timestamp (Unix milliseconds) beside it; and an HTTP message signature (RFC 9421) in Signature, \
+                 Signature-Input and Content-Digest, optional unless the tenant requires it.",
             ),
         );
         components.add_security_scheme("device_token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// Stored configuration with fields that this version does not know is refused; in the document it is a part of larger
+/// objects, and says nothing of their other fields.
+struct Shared;
+
+impl Modify for Shared {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schemas = document.components.as_mut().map(|components| &mut components.schemas);
+        if let Some(RefOr::T(Schema::Object(config))) = schemas.and_then(|schemas| schemas.get_mut("TenantConfig")) {
+            config.additional_properties = None;
+        }
     }
 }
 

@@ -23,12 +23,17 @@ const DEFAULT_TTL: i64 = 86_400;
 
 /// A notice to be sent.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "user_socket_hash": "f3a1c2d4e5b60718", "title": "New sign-in", "body": "From Firefox in Lisbon.", "kind": "sign_in"
+}))]
 pub struct SecurityAlert {
     /// Whom to tell.
     pub user_socket_hash: UserSocketHash,
-    /// Headline.
+    /// Headline, 1 to 128 characters.
+    #[schema(min_length = 1, max_length = 128)]
     pub title: String,
-    /// Text.
+    /// Text, 1 to 1,024 characters.
+    #[schema(min_length = 1, max_length = 1024)]
     pub body: String,
     /// What kind of notice.
     pub kind: AlertKind,

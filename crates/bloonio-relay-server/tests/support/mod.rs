@@ -18,6 +18,7 @@ pub mod caller;
 #[path = "../../../../tests/src/codes.rs"]
 pub mod codes;
 pub mod database;
+pub mod message;
 pub mod process;
 pub mod redis;
 pub mod sender;
@@ -51,6 +52,7 @@ use tower::ServiceExt;
 pub use answer::TestAnswer;
 pub use caller::{Signed, TestDevice, TestTenant};
 pub use database::TestDatabase;
+pub use message::Message;
 pub use sender::RecordingSender;
 
 /// The admin key of the tests' relays.

@@ -1,4 +1,5 @@
-//! The relay over HTTPS: signed calls, one deadline over each whole exchange, capped answers (PROTOCOL 2.1, 2.3).
+//! The relay over HTTPS: signed calls, one deadline over each whole exchange, capped answers (PROTOCOL 2.1 to
+//! 2.3).
 
 mod exchange;
 mod read;
@@ -15,6 +16,7 @@ use bloonio_wire::code::ErrorCode;
 use bloonio_wire::delivery::DeliveryState;
 use bloonio_wire::device::{PairingOffer, PreparePairing};
 use bloonio_wire::id::{InstructionId, RelayUserLinkedId, TenantId, UserSocketHash};
+use bloonio_wire::random::{Random, SystemRandom};
 use bloonio_wire::secret::Secret;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -28,7 +30,8 @@ use crate::settings::RelaySettings;
 /// The relay holds no question longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Calls the relay over HTTPS.
+/// Calls the relay over HTTPS. Each call is signed in both ways, by HMAC #1 and as an HTTP message (RFC 9421) over method,
+/// path and query: whatever stands between must pass these on unchanged.
 ///
 /// Each call has the settings' request timeout from its beginning to its end, repeats included. That may be less than the
 /// 12 s that a relay gives a push service which is slow to answer: from three quarters of the time on, a prompt or alert
@@ -39,6 +42,7 @@ pub struct HttpRelayClient {
     tenant_id: TenantId,
     secret: Secret,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     timeout: Duration,
 }
 
@@ -67,8 +71,16 @@ impl HttpRelayClient {
             tenant_id: settings.tenant_id.clone(),
             secret: settings.tenant_secret.clone(),
             clock,
+            random: Arc::new(SystemRandom),
             timeout: settings.request_timeout,
         })
+    }
+
+    /// With another source of nonces than the system's generator.
+    #[must_use]
+    pub fn with_random(mut self, random: Arc<dyn Random>) -> Self {
+        self.random = random;
+        self
     }
 
     /// Sends a prompt or an alert, and from three quarters of the time on asks beside whether the relay has it.

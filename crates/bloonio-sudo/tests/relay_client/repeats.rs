@@ -16,6 +16,7 @@ fn assert_signed_anew(heard: &[Received]) {
     assert_eq!((&first.line, &first.body), (&second.line, &second.body));
     assert_ne!(first.header("x-bloonio-timestamp"), second.header("x-bloonio-timestamp"));
     assert_ne!(first.header("x-bloonio-signature"), second.header("x-bloonio-signature"));
+    assert_ne!(first.nonce(), second.nonce());
 }
 
 #[rstest]

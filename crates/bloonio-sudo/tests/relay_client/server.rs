@@ -48,7 +48,7 @@ impl Received {
         value
     }
 
-    /// PROTOCOL 2.1, word by word.
+    /// PROTOCOL 2.1 and 2.2, word by word.
     pub fn assert_signed(&self) {
         assert_eq!(self.header("x-bloonio-tenant-id"), Some(TENANT));
         let timestamp = self.header("x-bloonio-timestamp").unwrap();
@@ -56,6 +56,39 @@ impl Received {
         let message = format!("{timestamp}.{}", hex::encode(Sha256::digest(&self.body)));
         let tag = hex::encode(hmac(SECRET.as_bytes(), message.as_bytes()));
         assert_eq!(self.header("x-bloonio-signature"), Some(tag.as_str()));
+        self.assert_signed_as_message();
+    }
+
+    fn assert_signed_as_message(&self) {
+        let (method, target) = self.line.split_once(' ').unwrap();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let digest = format!("sha-256=:{}:", base64(&Sha256::digest(&self.body)));
+        let (list, line) = match self.body.is_empty() {
+            true => ("", String::new()),
+            false => (" \"content-digest\"", format!("\"content-digest\": {digest}\n")),
+        };
+        assert_eq!(self.header("content-digest"), Some(digest.as_str()).filter(|_| !self.body.is_empty()));
+        let input = self.header("signature-input").unwrap().strip_prefix("bloonio=").unwrap();
+        let created = self.header("x-bloonio-timestamp").unwrap().parse::<i64>().unwrap() / 1000;
+        let nonce = self.nonce();
+        assert!(nonce.len() == 32 && nonce.bytes().all(|b| b.is_ascii_hexdigit()), "{nonce}");
+        let parameters = format!(
+            "(\"@method\" \"@path\" \"@query\" \"x-bloonio-tenant-id\"{list});created={created};nonce=\"{nonce}\";\
+             keyid=\"{TENANT}\";alg=\"hmac-sha256\";tag=\"bloonio-relay\""
+        );
+        assert_eq!(input, parameters);
+        let base = format!(
+            "\"@method\": {method}\n\"@path\": {path}\n\"@query\": ?{query}\n\"x-bloonio-tenant-id\": {TENANT}\n{line}\
+             \"@signature-params\": {parameters}"
+        );
+        let tag = format!("bloonio=:{}:", base64(&hmac(SECRET.as_bytes(), base.as_bytes())));
+        assert_eq!(self.header("signature"), Some(tag.as_str()));
+    }
+
+    /// The nonce of the message signature.
+    pub fn nonce(&self) -> &str {
+        let input = self.header("signature-input").unwrap();
+        input.split_once("nonce=\"").unwrap().1.split_once('"').unwrap().0
     }
 }
 

@@ -52,6 +52,38 @@ pub struct AlertReceipt {
     pub receipt: PushReceipt,
 }
 
+/// Answer to GET /relay/fetch/outcome, as documented; built by `service::outcome`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Outcome)]
+#[serde(untagged)]
+pub enum OutcomeView {
+    /// There is a decision.
+    Decided(Box<DecidedOutcome>),
+    /// There is none.
+    Undecided(UndecidedOutcome),
+}
+
+/// A decision that was fetched.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DecidedOutcome {
+    /// The same event as in its callback.
+    #[serde(flatten)]
+    pub event: ApprovalEvent,
+    /// Always `decided`.
+    #[schema(pattern = "^decided$")]
+    pub status: String,
+}
+
+/// Where a prompt without a decision stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UndecidedOutcome {
+    /// Which prompt.
+    pub instruction_id: InstructionId,
+    /// `pending`, `expired` or `cancelled`.
+    #[schema(pattern = "^(pending|expired|cancelled)$")]
+    pub status: String,
+}
+
 /// Asks the user on all live devices of his pairing. The same request again gets the first answer and no second push.
 #[utoipa::path(post, path = "/api/v1/relay/send/auth-challenge", tag = "prompts",
     security(("tenant_signature" = [])), request_body = AuthChallenge, responses(
@@ -130,7 +162,7 @@ pub async fn delivery_status(
         ("instruction_id" = InstructionId, Query, description = "Which prompt"),
         ("wait_seconds" = Option<i64>, Query, description = "How long to wait for it, 0 to 30, default 0"),
     ), responses(
-    (status = 200, description = "The outcome, or that there is none", body = Success<ApprovalEvent>, headers(
+    (status = 200, description = "The outcome, or that there is none", body = Success<OutcomeView>, headers(
         ("webhook-id" = String, description = "The same as in the callback of the decision"),
         ("webhook-timestamp" = i64, description = "Unix seconds"),
         ("webhook-signature" = String, description = "`v1,` and the tag in base64"),

@@ -85,13 +85,15 @@ impl Default for TenantConfig {
 /// Body of POST /provision/tenant and POST /update/tenant, as the OpenAPI document shows it. Read field by field, so that
 /// all broken rules are named and `null` differs from absent.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({"tenant_name": "Bank", "callback_url_base": "https://bank.example/api"}))]
 #[expect(dead_code, reason = "a description: requests are read by TenantConfig::apply")]
 pub struct TenantFields {
     /// 1 to 128 characters; required to provision, never cleared.
+    #[schema(min_length = 1, max_length = 128)]
     tenant_name: Option<String>,
     /// 1 to 10,000 calls a minute; default 60.
+    #[schema(minimum = 1, maximum = 10_000)]
     rate_limit_per_min: Option<u32>,
-    #[schema(inline)]
     #[serde(flatten)]
     config: TenantConfig,
 }

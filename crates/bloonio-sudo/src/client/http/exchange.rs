@@ -7,6 +7,8 @@ use bloonio_wire::code::ErrorCode;
 use bloonio_wire::envelope::FieldProblem;
 use bloonio_wire::field::parse_body;
 use bloonio_wire::header;
+use bloonio_wire::message::SignedRequest;
+use bloonio_wire::random::RandomError;
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -40,6 +42,8 @@ enum Failure {
     TooLong,
     /// A header that cannot be written.
     Unsendable,
+    /// The machine has no randomness for a nonce.
+    Unsignable,
 }
 
 impl From<Failure> for RelayError {
@@ -49,6 +53,7 @@ impl From<Failure> for RelayError {
             Failure::MidExchange => Self::Unreachable("the exchange broke off"),
             Failure::TooLong => Self::Unreadable("it is too long"),
             Failure::Unsendable => Self::Unsendable("its poll token is no header value"),
+            Failure::Unsignable => Self::Unsendable("the system's random source failed"),
         }
     }
 }
@@ -82,17 +87,16 @@ impl HttpRelayClient {
 
     /// One try, freshly signed.
     async fn attempt(&self, call: &RelayCall) -> Result<Answered, Failure> {
-        let (timestamp, signature) = signing::sign_next(&self.secret, self.clock.as_ref(), call.body());
+        let url = self.url(call);
         let method = match call.method() {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
         };
-        let mut request = self
-            .http
-            .request(method, self.url(call))
-            .header(header::TENANT_ID, self.tenant_id.as_str())
-            .header(header::TIMESTAMP, timestamp)
-            .header(header::SIGNATURE, signature);
+        let signed = self.sign(call, &url)?;
+        let mut request = self.http.request(method, url);
+        for (name, value) in signed {
+            request = request.header(name, value);
+        }
         if let Some(token) = call.poll_token() {
             let mut value = HeaderValue::from_str(token.expose()).map_err(|_| Failure::Unsendable)?;
             value.set_sensitive(true);
@@ -103,6 +107,19 @@ impl HttpRelayClient {
         }
         let response = request.send().await.map_err(|error| failure(&error))?;
         read(response).await
+    }
+
+    /// The signing headers of a try. Path and query are signed as they will stand in the request line.
+    fn sign(&self, call: &RelayCall, url: &Url) -> Result<Vec<(&'static str, String)>, Failure> {
+        let request = SignedRequest {
+            method: call.method().as_str(),
+            path: url.path(),
+            query: url.query(),
+            tenant_id: &self.tenant_id,
+            body: call.body(),
+        };
+        signing::sign_next(&self.secret, self.clock.as_ref(), self.random.as_ref(), &request)
+            .map_err(|RandomError| Failure::Unsignable)
     }
 
     fn url(&self, call: &RelayCall) -> Url {

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bloonio_wire::clock::{Clock, Timestamp};
+use bloonio_wire::message::{self, Nonce, SignedRequest};
+use bloonio_wire::random::{Random, RandomError};
 use bloonio_wire::secret::Secret;
 use bloonio_wire::{header, sign, webhook};
 use reqwest::header::HeaderMap;
@@ -16,10 +18,28 @@ static LAST_MILLISECOND: AtomicI64 = AtomicI64::new(i64::MIN);
 /// would leave the relay's window of 30 s.
 const MOST_AHEAD_MS: i64 = 15_000;
 
-/// Timestamp and signature of `body`, at the next free millisecond.
-pub(super) fn sign_next(secret: &Secret, clock: &dyn Clock, body: &[u8]) -> (String, String) {
+/// The headers that sign `request` in both ways, HMAC #1 and as an HTTP message (PROTOCOL 2.1, 2.2), at the next free
+/// millisecond.
+///
+/// # Errors
+/// [`RandomError`]: there is no nonce to be had.
+pub(super) fn sign_next(
+    secret: &Secret,
+    clock: &dyn Clock,
+    random: &dyn Random,
+    request: &SignedRequest<'_>,
+) -> Result<Vec<(&'static str, String)>, RandomError> {
     let at = next_millisecond(&LAST_MILLISECOND, clock.now());
-    (at.as_millis().to_string(), sign::sign(secret, at, body).to_hex())
+    let message = message::sign(secret, request, at, &Nonce::draw(random)?);
+    let mut headers = vec![
+        (header::TENANT_ID, request.tenant_id.as_str().to_owned()),
+        (header::TIMESTAMP, at.as_millis().to_string()),
+        (header::SIGNATURE, sign::sign(secret, at, request.body).to_hex()),
+        (header::MESSAGE_SIGNATURE_INPUT, message.signature_input),
+        (header::MESSAGE_SIGNATURE, message.signature),
+    ];
+    headers.extend(message.content_digest.map(|digest| (header::CONTENT_DIGEST, digest)));
+    Ok(headers)
 }
 
 fn next_millisecond(last: &AtomicI64, now: Timestamp) -> Timestamp {
