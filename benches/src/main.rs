@@ -5,6 +5,7 @@ mod app;
 mod drive;
 mod instructions;
 mod load;
+mod noisy;
 mod quiet_relay;
 mod redis;
 mod release;
@@ -12,9 +13,11 @@ mod serve;
 mod stats;
 mod waiting;
 
+use bloonio_relay_server::config::RelayArgs;
 use clap::{Parser, Subcommand};
 
 use crate::app::{Framework, Scene};
+use crate::redis::PrivateRedis;
 
 /// Measures what the approval costs.
 #[derive(Debug, Parser)]
@@ -49,6 +52,24 @@ enum Command {
         #[arg(long, default_value_t = 9000)]
         requests: usize,
     },
+    /// Compare a quiet tenant's latencies at the relay with and without a noisy one, A B B A; starts a private Redis.
+    Noisy {
+        /// How often A B B A is played.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// The quiet tenant's calls of each play.
+        #[arg(long, default_value_t = 300)]
+        calls: usize,
+        /// The noisy tenant's calls a second.
+        #[arg(long, default_value_t = 200)]
+        noise: u32,
+    },
+    /// Run a relay; what `noisy` asks.
+    #[command(hide = true)]
+    Relay {
+        #[command(flatten)]
+        args: Box<RelayArgs>,
+    },
     /// Answer some requests in this process; what `instructions` counts.
     #[command(hide = true)]
     Drive { framework: Framework, scene: Scene, prepared: usize, executed: usize },
@@ -63,6 +84,13 @@ fn main() -> anyhow::Result<()> {
         Command::Load { rounds, requests } => load::run(rounds, requests),
         Command::Release { waits } => release::run(waits),
         Command::Waiting { requests } => waiting::run(requests),
+        Command::Noisy { rounds, calls, noise } => {
+            println!("Without Redis:\n");
+            noisy::run(rounds, calls, noise, None)?;
+            println!("\nWith Redis:\n");
+            noisy::run(rounds, calls, noise, Some(&PrivateRedis::start()?.url()))
+        }
+        Command::Relay { args } => noisy::relay(*args),
         Command::Drive { framework, scene, prepared, executed } => drive::run(framework, scene, prepared, executed),
         Command::Serve { framework, redis } => serve::run(framework, redis),
     }

@@ -10,12 +10,15 @@
 //! | [`device`] | addresses: live, unregistered, of another project |
 //! | [`fault`] | what goes wrong on demand |
 //! | [`journal`] | what came in, and waiting for it |
+//! | [`road`] | connections that break on the way |
 
 mod account;
 mod desk;
 pub mod device;
 pub mod fault;
 pub mod journal;
+mod quota;
+pub mod road;
 pub mod rules;
 mod schema;
 mod send_endpoint;
@@ -28,15 +31,18 @@ use std::time::Duration;
 
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::device::Platform;
+use rustls::ServerConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use account::Account;
 use desk::Desk;
 use device::{AddressKind, DeviceState};
 use fault::Fault;
 use journal::{Seen, SendRequest, TokenRequest, TokenVerdict, Verdict};
+use quota::Quota;
 use server::Server;
 
 /// The project that the emulator starts with.
@@ -48,6 +54,7 @@ pub struct FcmEmulator {
     endpoint: String,
     folder: TempDir,
     desk: Arc<Desk>,
+    tls: Option<Arc<ServerConfig>>,
     _server: Server,
 }
 
@@ -56,11 +63,12 @@ pub struct FcmEmulator {
 pub struct FcmSetup {
     clock: Arc<dyn Clock>,
     tls: bool,
+    expired: bool,
 }
 
 impl Default for FcmSetup {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), tls: true }
+        Self { clock: Arc::new(SystemClock), tls: true, expired: false }
     }
 }
 
@@ -79,16 +87,23 @@ impl FcmSetup {
         self
     }
 
+    /// Has a certificate that has run out.
+    #[must_use]
+    pub fn with_expired_certificate(mut self) -> Self {
+        self.expired = true;
+        self
+    }
+
     /// Starts it on a free port.
     pub async fn start(self) -> FcmEmulator {
         let folder = TempDir::new().expect("temporary folder");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let tls = self.tls.then(|| server::tls(&folder.path().join("ca.pem")));
+        let tls = self.tls.then(|| server::tls(&folder.path().join("ca.pem"), self.expired));
         let endpoint = format!("{}://{address}", if self.tls { "https" } else { "http" });
         let desk = Arc::new(Desk::new(self.clock, format!("{endpoint}{}", token_endpoint::PATH)));
-        let server = Server::start(listener, tls, Arc::clone(&desk));
-        let emulator = FcmEmulator { endpoint, folder, desk, _server: server };
+        let server = Server::start(listener, tls.clone().map(TlsAcceptor::from), Arc::clone(&desk));
+        let emulator = FcmEmulator { endpoint, folder, desk, tls, _server: server };
         emulator.add_project(PROJECT);
         emulator
     }
@@ -195,6 +210,12 @@ impl FcmEmulator {
         account.unwrap_or_else(|| panic!("no project {project}")).disabled = true;
     }
 
+    /// Takes no more than so many messages a minute, from now on: the rest is refused with 429.
+    pub fn set_quota(&self, per_min: u32) {
+        let now = self.desk.clock.now();
+        self.desk.ledger().quota = Some(Quota::full(per_min, now));
+    }
+
     /// Says goodbye on every connection (GOAWAY), as FCM does once an hour.
     pub fn go_away(&self) {
         self.desk.away.send_replace(());
@@ -230,6 +251,11 @@ impl FcmEmulator {
     /// Waits until `enough` has been seen.
     pub async fn wait_for(&self, what: &str, enough: impl Fn(&Seen) -> bool) -> Seen {
         self.desk.journal.wait_for(what, enough).await
+    }
+
+    /// Waits until so many requests to send have been held by a [`Fault::Hold`].
+    pub async fn wait_for_held(&self, count: usize) {
+        self.wait_for(&format!("{count} requests held"), |seen| seen.held >= count).await;
     }
 
     /// Waits until a device has got `count` messages, and gives them.

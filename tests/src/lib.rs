@@ -7,6 +7,7 @@
 
 pub mod bank;
 pub mod browser;
+pub mod chaos;
 pub mod codes;
 pub mod fcm;
 pub mod handset;

@@ -221,9 +221,8 @@ async fn a99_approvals_that_were_deleted_after_redis_was_set_back_are_unknown_an
     let (mut scene, key) = set_back_after_a_transfer().await;
     // The command of docs/src/backup.md.
     let port = scene.redis.port;
-    let delete = format!(
-        "redis-cli -p {port} --scan --pattern 'bloonio:auth:sudo:*' | xargs -r redis-cli -p {port} unlink"
-    );
+    let delete =
+        format!("redis-cli -p {port} --scan --pattern 'bloonio:auth:sudo:*' | xargs -r redis-cli -p {port} unlink");
     let deleted = tokio::process::Command::new("sh").args(["-c", &delete]).status().await.unwrap();
     assert!(deleted.success());
     scene.restart().await;

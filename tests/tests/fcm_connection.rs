@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bloonio_relay_server::net::client::{ExtraRoots, push_client};
+use bloonio_relay_server::net::client::{ExtraRoots, push_connections};
 use bloonio_relay_server::push::fcm::{Credentials, FcmClient, FcmSender};
 use bloonio_relay_server::push::{Push, PushAddress, PushKind, PushOutcome, PushSender};
 use bloonio_tests::fcm::FcmEmulator;
+use bloonio_tests::fcm::fault::{Fault, Gate};
 use bloonio_wire::clock::{Clock, SystemClock, Timestamp};
 use bloonio_wire::device::Platform;
 use bloonio_wire::id::TenantId;
@@ -79,11 +80,11 @@ impl Scene {
         let emulator = FcmEmulator::start().await;
         emulator.add_device("token-1", Platform::Android);
         let firewall = Firewall::before(emulator.endpoint().trim_start_matches("https://").to_owned()).await;
-        let http = push_client(&ExtraRoots::from_file(Some(&emulator.ca_pem_path())).unwrap()).unwrap();
+        let connections = push_connections(&ExtraRoots::from_file(Some(&emulator.ca_pem_path())).unwrap()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let credentials = Credentials::from_file(&emulator.credentials_path()).unwrap();
         let endpoint = format!("https://{}", firewall.address).parse().unwrap();
-        let client = FcmClient::new(credentials, &endpoint, http, Arc::clone(&clock)).unwrap();
+        let client = FcmClient::new(credentials, &endpoint, connections, Arc::clone(&clock)).unwrap();
         let sender = FcmSender::new(client, Arc::clone(&clock));
         Self { emulator, firewall, sender, clock }
     }
@@ -112,6 +113,30 @@ async fn more_messages_than_a_connection_carries_at_once_wait_their_turn() {
     assert_eq!(scene.emulator.messages_for("token-1").len(), 300);
     assert!(scene.emulator.sends().iter().all(|send| send.version == Version::HTTP_2));
     scene.emulator.assert_no_misuse();
+}
+
+#[tokio::test]
+async fn a_second_connection_is_made_before_the_first_one_is_full_and_not_earlier() {
+    let scene = Scene::set().await;
+    assert!(scene.is_accepted().await);
+    let before = scene.emulator.seen().connections;
+    let gate = Gate::default();
+    scene.emulator.fault_always(Some(Fault::Hold(gate.clone())));
+    let seventy = join_all((0..70).map(|_| scene.is_accepted()));
+    let one_more = async {
+        scene.emulator.wait_for_held(70).await;
+        assert_eq!(scene.emulator.seen().connections, before);
+        let accepted = scene.is_accepted();
+        let opening = async {
+            scene.emulator.wait_for_held(71).await;
+            assert_eq!(scene.emulator.seen().connections, before + 1);
+            gate.open();
+        };
+        tokio::join!(accepted, opening).0
+    };
+    let (outcomes, last) = tokio::join!(seventy, one_more);
+    assert!(last && outcomes.into_iter().all(|accepted| accepted));
+    assert_eq!(scene.emulator.messages_for("token-1").len(), 72);
 }
 
 #[tokio::test]

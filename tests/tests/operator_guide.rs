@@ -39,7 +39,8 @@ async fn the_operators_guide_leads_from_nothing_to_two_relays_that_lose_no_decis
     }
     let done = bash.current_dir(home.path()).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
     let log = |name: &str| std::fs::read_to_string(home.path().join("run").join(name)).unwrap_or_default();
-    let tail = |text: String| text.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+    let tail =
+        |text: String| text.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
     assert!(
         done.status.success(),
         "{}\n{}\nrelay 1: {}\nrelay 2: {}\nnginx: {}",

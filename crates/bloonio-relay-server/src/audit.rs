@@ -13,13 +13,14 @@ pub mod refused;
 pub mod trail;
 pub mod verify;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::digest::Framed;
 use bloonio_wire::id::TenantId;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use kind::Kind;
 
@@ -84,19 +85,20 @@ impl From<&TenantId> for Chain {
 pub struct Event {
     kind: Kind,
     subject: String,
-    details: Map<String, Value>,
+    /// In the order of their names, whatever order a JSON object has in this build.
+    details: BTreeMap<&'static str, Value>,
 }
 
 impl Event {
     /// Something that happened to `subject`: an id of the relay's own, or a [`digest_of`] a tenant's.
     pub fn new(kind: Kind, subject: impl Into<String>) -> Self {
-        Self { kind, subject: subject.into(), details: Map::new() }
+        Self { kind, subject: subject.into(), details: BTreeMap::new() }
     }
 
     /// With one more detail. Never a secret, never what says who somebody is.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.details.insert(name.to_owned(), value.into());
+        self.details.insert(name, value.into());
         self
     }
 
@@ -108,7 +110,7 @@ impl Event {
             at,
             kind: self.kind.as_str().to_owned(),
             subject: self.subject,
-            details: Value::Object(self.details).to_string(),
+            details: serde_json::json!(self.details).to_string(),
             prev_hash: previous.hash,
             hash: GENESIS,
         };

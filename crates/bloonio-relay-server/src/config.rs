@@ -147,6 +147,8 @@ pub struct Config {
     pub fcm_credentials: Option<PathBuf>,
     /// Base address of the push service.
     pub fcm_endpoint: Url,
+    /// Messages to it in a minute at most.
+    pub fcm_messages_per_min: u32,
     /// One more trust root.
     pub extra_ca_file: Option<PathBuf>,
     /// What callbacks may reach.
@@ -188,6 +190,7 @@ impl Config {
             admin_keys,
             fcm_credentials: args.relay_fcm_credentials.filter(|path| !path.as_os_str().is_empty()),
             fcm_endpoint: endpoint("RELAY_FCM_ENDPOINT", &args.relay_fcm_endpoint)?,
+            fcm_messages_per_min: args.relay_fcm_messages_per_min,
             extra_ca_file: args.relay_extra_ca_file.filter(|path| !path.as_os_str().is_empty()),
             guard: GuardPolicy {
                 allow_private: args.callbacks.relay_allow_private_callbacks,

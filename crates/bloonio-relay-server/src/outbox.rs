@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`backoff`] | when the next attempt is due, and when to give up |
 //! | [`callback`] | where a callback goes; one attempt and what it met |
+//! | `breaker` | endpoints that fail attempt after attempt |
 //! | `turn` | one transaction: settle, claim, sign |
 //! | `worker` | running attempts in parallel, stopping |
 //!
@@ -11,6 +12,7 @@
 //! [`Outbox::wake`] spares the worker its next look at the clock, no more: the row alone is what must not be lost.
 
 pub mod backoff;
+mod breaker;
 pub mod callback;
 mod turn;
 mod worker;

@@ -5,6 +5,7 @@
 //! | [`dispatch`] | the first attempts of a prompt |
 //! | `worker` | later attempts, and what a crash left behind |
 //! | `attempt`, `brake`, `ledger` | one attempt, what its outcome means for the address, and writing it down |
+//! | [`hygiene`] | addresses of devices that have fallen silent |
 //! | [`fcm`] | FCM's client and its access tokens |
 //! | [`sender`] | the seam to FCM: [`PushSender`] |
 //! | [`stream`] | server-sent events, for devices without FCM |
@@ -13,6 +14,7 @@ mod attempt;
 mod brake;
 pub mod dispatch;
 pub mod fcm;
+pub mod hygiene;
 mod ledger;
 pub mod sender;
 pub mod stream;

@@ -19,12 +19,12 @@ use crate::net::guard::Guard;
 use crate::outbox::OutboxLimits;
 use crate::push::PushSender;
 use crate::push::dispatch::PushLimits;
-use crate::push::fcm::{Credentials, FcmClient, FcmSender};
+use crate::push::fcm::{Credentials, FcmClient, FcmSender, LaneLimits};
 use crate::seal::{KeyRing, MasterKey, Sealer};
 use crate::shared::{Shared, SharedError, SharedLimits};
 use crate::shutdown::{self, Signals};
 use crate::storage::{Storage, StorageError};
-use crate::telemetry::introduction;
+use crate::telemetry::{introduction, trace};
 
 /// Opens the database as it is, and makes the file if it is missing.
 ///
@@ -133,16 +133,18 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let stopping = app.stopping.clone();
     app.tracker.spawn(async move {
         tokio::select! {
-            () = signals.received() => tracing::info!("stopping"),
+            () = signals.received() => (),
             () = stopping.cancelled() => (),
         }
         stopping.cancel();
+        tracing::info!("stopping");
     });
     announce(address)?;
     introduction::started(&app, address, &outbox_limits, &push_limits);
     let requests = listener::serve(socket, app.config.connections.clone(), router::router(&app), app.stopping.clone());
     shutdown::drain(&app, requests).await;
     introduction::stopped();
+    trace::stop().await;
     Ok(())
 }
 
@@ -166,7 +168,8 @@ fn push_sender(
     let connections = push_connections(roots)?;
     let client = FcmClient::new(credentials, &config.fcm_endpoint, connections, Arc::clone(clock))?;
     client.start();
-    Ok(Some(Arc::new(FcmSender::new(client, Arc::clone(clock)))))
+    let limits = LaneLimits { per_min: config.fcm_messages_per_min, ..LaneLimits::default() };
+    Ok(Some(Arc::new(FcmSender::with_limits(client, Arc::clone(clock), limits))))
 }
 
 async fn bind(variable: &str, listen: &str) -> anyhow::Result<TcpListener> {

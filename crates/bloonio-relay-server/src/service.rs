@@ -10,6 +10,7 @@ pub mod inbox;
 pub mod notice;
 pub mod outcome;
 pub mod pairing;
+pub mod profile;
 pub mod prompt;
 pub mod receipt;
 pub mod replay;

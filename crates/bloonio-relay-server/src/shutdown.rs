@@ -6,7 +6,7 @@ use crate::app::SharedApp;
 
 /// How long requests, callbacks and pushes under way may take, all together.
 pub const DRAIN: Duration = Duration::from_secs(8);
-/// How long closing the database may take.
+/// How long the last entry of the audit trail and closing the database may take.
 const CLOSE: Duration = Duration::from_secs(1);
 
 /// SIGTERM and SIGINT. To be caught before the relay says that it listens: from then on, a signal must not kill it.
@@ -79,7 +79,13 @@ pub async fn drain(app: &SharedApp, requests: impl Future<Output = ()>) {
         () = all => (),
         () = overdue => tracing::warn!(left = app.tracker.len(), "some work did not end in time"),
     }
-    if tokio::time::timeout(CLOSE, app.storage.close()).await.is_err() {
+    let close = async {
+        if app.refused.record(&app.storage, app.clock.now()).await.is_err() {
+            tracing::warn!("the last wrong admin keys are not in the audit trail");
+        }
+        app.storage.close().await;
+    };
+    if tokio::time::timeout(CLOSE, close).await.is_err() {
         tracing::warn!("the database was still in use; what was committed is on disk");
     }
 }

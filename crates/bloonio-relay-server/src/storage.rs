@@ -90,6 +90,8 @@ const STEPS: &[Step] = &[
     step!(1, "relay", "0001_relay.sql"),
     step!(2, "retention", "0002_retention.sql"),
     step!(3, "audit", "0003_audit.sql"),
+    step!(4, "failing lanes", "0004_failing_lanes.sql"),
+    step!(6, "sealed", "0006_sealed.sql"),
     step!(10, "epoch", "0010_epoch.sql"),
 ];
 

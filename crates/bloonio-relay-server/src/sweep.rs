@@ -6,8 +6,10 @@ use std::time::Duration;
 use crate::app::{App, SharedApp};
 use crate::epoch::Memory;
 use crate::keys;
-use crate::storage::{StorageError, pairing, replay, retention};
-use crate::telemetry::skew::ClockWatch;
+use crate::push::hygiene::Hygiene;
+use crate::storage::{StorageError, pairing, replay, retention, schema};
+use crate::telemetry::metrics::WORKER_ERRORS;
+use crate::telemetry::skew::{ClockWatch, Peer};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(30);
@@ -16,6 +18,7 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(crate) async fn run(app: SharedApp) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut hygiene = Hygiene::default();
     let mut clocks = ClockWatch::default();
     while !app.stopping.is_cancelled() {
         tokio::select! {
@@ -23,7 +26,12 @@ pub(crate) async fn run(app: SharedApp) {
             _ = ticks.tick() => (),
         }
         clocks.look(tokio::time::Instant::now(), app.clock.now());
-        if let Err(failure) = sweep(&app).await {
+        let swept = match sweep(&app).await {
+            Ok(()) => hygiene.look(&app.storage, app.clock.now()).await,
+            failed => failed,
+        };
+        if let Err(failure) = swept {
+            metrics::counter!(WORKER_ERRORS, "worker" => "sweep").increment(1);
             tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
         }
         remember(&app).await;
@@ -46,6 +54,10 @@ async fn remember(app: &Arc<App>) {
 pub async fn sweep(app: &Arc<App>) -> Result<(), StorageError> {
     app.limits.sweep();
     app.metrics.fold();
+    let ours = app.clock.now();
+    if let Some(theirs) = schema::clock(&app.storage).await? {
+        Peer::Database.says(theirs, ours);
+    }
     // Another relay, one without this key, may have let it go since: what is sealed from now on needs it again.
     keys::record(&app.storage, &app.sealer, app.clock.as_ref()).await?;
     app.refused.record(&app.storage, app.clock.now()).await?;

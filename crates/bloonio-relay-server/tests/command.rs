@@ -5,12 +5,16 @@ mod support;
 
 use std::path::Path;
 
+use bloonio_relay_server::storage::db::query;
+use bloonio_relay_server::storage::schema::{self, Schema};
 use bloonio_wire::clock::{Clock, SystemClock};
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use support::ADMIN_KEY;
+use support::database::TestDatabase;
 use support::process::{command, complaint, printed, run};
+use support::redis::RedisServer;
 use tempfile::TempDir;
 
 /// Runs a command on a data folder; gives what it printed.
@@ -326,4 +330,38 @@ fn the_doctor_speaks_to_people_line_by_line() {
     }
     assert!(lines.iter().any(|line| line.starts_with("warn  admin key")), "{printed}");
     assert!(lines.iter().any(|line| line.contains("-> set RELAY_ADMIN_KEY")), "{printed}");
+}
+
+#[tokio::test]
+async fn a_database_of_either_engine_tells_its_schema_and_its_durability() {
+    let database = TestDatabase::new().await;
+    let storage = database.open().await;
+    assert_eq!(schema::compare(&storage).await.unwrap(), Schema::Current);
+    let durability = schema::durability(&storage).await.unwrap();
+    assert!(durability.is_durable, "{durability:?}");
+    assert_eq!(schema::clock(&storage).await.unwrap().is_some(), database.is_postgres());
+    let table = "DELETE FROM _auth_api_migrations WHERE version = 1";
+    query(table).execute(storage.writer()).await.unwrap();
+    assert_eq!(schema::compare(&storage).await.unwrap(), Schema::Behind(vec!["auth API 1 (totp)".to_owned()]));
+    for table in ["_auth_api_migrations", "_sqlx_migrations"] {
+        query(format!("DROP TABLE {table}")).execute(storage.writer()).await.unwrap();
+    }
+    assert_eq!(schema::compare(&storage).await.unwrap(), Schema::Empty);
+    storage.close().await;
+}
+
+#[tokio::test]
+async fn redis_is_asked_whether_it_is_there() {
+    let folder = TempDir::new().unwrap();
+    provisioned(folder.path());
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let (content, findings) = doctor(folder.path(), &[], &[("RELAY_REDIS_URL", url.expose())]);
+    assert!(content && level(&findings, "Redis") == "ok", "{findings:?}");
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let (content, findings) = doctor(folder.path(), &[], &[("RELAY_REDIS_URL", url.expose())]);
+    assert!(content && level(&findings, "Redis") == "warn", "{findings:?}");
+    redis.kill();
+    let (content, findings) = doctor(folder.path(), &[], &[("RELAY_REDIS_URL", url.expose())]);
+    assert!(!content && level(&findings, "Redis") == "fail", "{findings:?}");
 }

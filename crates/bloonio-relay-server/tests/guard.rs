@@ -1,8 +1,11 @@
 //! The guard on every URL that a tenant can name (SECURITY, "Outbound and operators"; ATTACKS A65).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail the test")]
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bloonio_relay_server::net::address::{Reach, embedded, reach};
 use bloonio_relay_server::net::client::{CallbackClient, ExtraRoots};
@@ -11,6 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use rstest::rstest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn strict() -> Guard {
@@ -37,6 +41,9 @@ fn public_https_urls_pass(#[case] url: &str) {
 #[case::relative("/callback", GuardError::NotAUrl)]
 #[case::no_host("https://", GuardError::NotAUrl)]
 #[case::zone_id("https://[fe80::1%25eth0]/", GuardError::NotAUrl)]
+#[case::zone_id_unescaped("https://[fe80::1%eth0]/", GuardError::NotAUrl)]
+#[case::five_parts("https://127.0.0.0.1/", GuardError::NotAUrl)]
+#[case::part_too_large("https://127.0.0.256/", GuardError::NotAUrl)]
 #[case::http("http://example.com/", GuardError::Scheme)]
 #[case::ftp("ftp://example.com/", GuardError::Scheme)]
 #[case::file("file:///etc/passwd", GuardError::Scheme)]
@@ -45,6 +52,8 @@ fn public_https_urls_pass(#[case] url: &str) {
 #[case::port_22("https://example.com:22/", GuardError::Port)]
 #[case::user("https://user@example.com/", GuardError::UserInfo)]
 #[case::user_and_password("https://example.com:x@10.0.0.1/", GuardError::UserInfo)]
+#[case::address_as_user("https://127.0.0.1@example.com/", GuardError::UserInfo)]
+#[case::address_after_user("https://example.com@127.0.0.1/", GuardError::UserInfo)]
 #[case::password_only("https://:x@example.com/", GuardError::UserInfo)]
 #[case::fragment("https://example.com/#x", GuardError::Fragment)]
 fn urls_of_another_form_are_refused(#[case] url: &str, #[case] why: GuardError) {
@@ -77,6 +86,13 @@ fn urls_of_another_form_are_refused(#[case] url: &str, #[case] why: GuardError) 
 #[case::decimal("2130706433")]
 #[case::hexadecimal("0x7f000001")]
 #[case::octal("0177.0.0.1")]
+#[case::octal_in_every_part("0177.0000.0000.0001")]
+#[case::octal_whole("017700000001")]
+#[case::hexadecimal_parts("0x7f.0x0.0x0.0x1")]
+#[case::mixed("0x7f.0.01")]
+#[case::decimal_metadata("2852039166")]
+#[case::hexadecimal_metadata("0xa9fea9fe")]
+#[case::octal_metadata("0251.0376.0251.0376")]
 #[case::short("127.1")]
 #[case::full_width("１２７.０.０.１")]
 #[case::circled("①②⑦.⓪.⓪.①")]
@@ -88,6 +104,8 @@ fn urls_of_another_form_are_refused(#[case] url: &str, #[case] why: GuardError) 
 #[case::compatible_public("[::93.184.216.34]")]
 #[case::mapped("[::ffff:127.0.0.1]")]
 #[case::mapped_metadata("[::ffff:a9fe:a9fe]")]
+#[case::mapped_in_hexadecimal("[::ffff:7f00:1]")]
+#[case::mapped_long("[0:0:0:0:0:ffff:0a00:0001]")]
 #[case::nat64("[64:ff9b::10.0.0.1]")]
 #[case::nat64_metadata("[64:ff9b::a9fe:a9fe]")]
 #[case::nat64_public("[64:ff9b::93.184.216.34]")]
@@ -238,6 +256,9 @@ fn names(name: &str) -> Vec<IpAddr> {
         "inside.test" => vec![LOOPBACK],
         "mixed.test" => vec![IpAddr::V4(Ipv4Addr::new(93, 184, 216, 34)), LOOPBACK],
         "metadata.test" => vec![IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254))],
+        // What a resolver makes of an alias that leads inside.
+        "alias.test" => vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7))],
+        "nat64.test" => vec!["64:ff9b::a9fe:a9fe".parse().unwrap()],
         "mapped.test" => vec![IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped())],
         _ => vec![],
     }
@@ -267,6 +288,8 @@ fn refused(error: &reqwest::Error) -> bool {
 #[case::one_of_several("mixed.test")]
 #[case::metadata("metadata.test")]
 #[case::mapped("mapped.test")]
+#[case::alias("alias.test")]
+#[case::nat64("nat64.test")]
 #[tokio::test]
 async fn a65_a_name_is_judged_by_the_addresses_it_has_when_the_connection_is_made(#[case] name: &str) {
     let (listener, address, client) = trap(|port| GuardPolicy { allow_private: false, extra_ports: vec![port] }).await;
@@ -278,6 +301,51 @@ async fn a65_a_name_is_judged_by_the_addresses_it_has_when_the_connection_is_mad
     };
     assert!(refused(&error), "{error:?}");
     assert!(listener.accept().now_or_never().is_none());
+}
+
+/// A name server that says something else at each question.
+struct Flipping {
+    answers: Mutex<VecDeque<IpAddr>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Lookup for Flipping {
+    fn addresses(&self, _name: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let answer = self.answers.lock().unwrap().pop_front();
+        Box::pin(async move { Ok(answer.into_iter().collect()) })
+    }
+}
+
+#[tokio::test]
+async fn a65_a_name_that_changes_its_mind_is_judged_anew_for_each_connection_and_asked_once() {
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let metadata = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let answers = Mutex::new(VecDeque::from([LOOPBACK, metadata, LOOPBACK]));
+    let lookup = Flipping { answers, asked: Arc::clone(&asked) };
+    let guard = Guard::with_lookup(GuardPolicy { allow_private: true, extra_ports: vec![] }, lookup);
+    let client = CallbackClient::new(guard, &ExtraRoots::default()).unwrap();
+    let url = client.guard().check_url(&format!("http://rebinding.test:{port}/")).unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "a check of the text asks nobody, so there is no answer to go stale");
+
+    let sending = client.for_url(&url).post(url.clone()).send();
+    let answering = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        assert!(connection.read(&mut request).await.unwrap() > 0);
+        connection.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+        connection
+    };
+    let (sent, connection) = tokio::join!(sending, answering);
+    assert_eq!(sent.unwrap().status(), 204);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "what was judged is what was connected to");
+    drop(connection);
+
+    let again = client.for_url(&url).post(url.clone()).send().await.unwrap_err();
+    assert!(refused(&again), "{again:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

@@ -4,9 +4,11 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use bloonio_relay_server::storage::db::query;
+use bloonio_relay_server::supervise::Pauses;
 use bloonio_wire::random::{Random, RandomError};
 use http::Request;
 use rstest::rstest;
@@ -393,4 +395,63 @@ async fn the_openapi_document_writes_values_as_they_travel() {
             assert!(is_shouted || value.starts_with(|c: char| c.is_ascii_lowercase()), "{name} has {value}");
         }
     }
+}
+
+#[tokio::test]
+async fn every_body_has_an_example_and_the_relay_takes_it() {
+    let relay = TestRelay::new().await;
+    let document = get(&relay, "/openapi.json").await.body;
+    let example =
+        |path: &str| document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"].clone();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let has_body = operations["post"]["requestBody"].is_object();
+        assert_eq!(has_body, example(path).is_object(), "{path}");
+        for operation in operations.as_object().unwrap().values() {
+            let tag = &operation["tags"][0];
+            assert!(document["tags"].as_array().unwrap().iter().any(|known| known["name"] == *tag), "{tag}");
+        }
+    }
+    let bank = relay.provision_with(example("/api/v1/provision/tenant")).await;
+    let update = format!("/update/tenant?tenant_id={}", bank.tenant_id);
+    assert_eq!(relay.operator_post(&update, example("/api/v1/update/tenant")).await.status, 200);
+    let offer = bank.post("/relay/prepare-pairing", example("/api/v1/relay/prepare-pairing")).await;
+    let proof = offer.data()["pairing_proof"].as_str().unwrap().to_owned();
+    let registration = example("/api/v1/device/register-token").to_string();
+    let registered = relay.send(support::caller::bearer("POST", "/device/register-token", &proof, registration)).await;
+    let mut phone = support::TestDevice::registered(&relay, registered.data().clone());
+    let refreshed = phone.post("/device/refresh-token", example("/api/v1/device/refresh-token")).await;
+    phone.token = refreshed.data()["device_session_token"].as_str().unwrap().to_owned();
+    // What names somebody whom this relay does not know is understood, and nobody is found.
+    let confirmed = phone.post("/device/confirm-device", example("/api/v1/device/confirm-device")).await;
+    confirmed.expect_error(404, "NOT_FOUND");
+    let checked = bank.post("/relay/sudo/verify-totp", example("/api/v1/relay/sudo/verify-totp")).await;
+    checked.expect_error(401, "INVALID_TOTP");
+    for path in ["/relay/send/auth-challenge", "/relay/send/security-alert"] {
+        assert_eq!(bank.post(path, example(&format!("/api/v1{path}"))).await.status, 200, "{path}");
+    }
+    let answered = phone.post("/device/submit-response", example("/api/v1/device/submit-response")).await;
+    assert_eq!(answered.status, 200, "{answered:?}");
+    let cancelled = bank.post("/relay/cancel/auth-challenge", example("/api/v1/relay/cancel/auth-challenge")).await;
+    cancelled.expect_error(409, "ALREADY_DECIDED");
+    assert_eq!(bank.post("/relay/revoke-pairing", example("/api/v1/relay/revoke-pairing")).await.status, 200);
+}
+
+#[tokio::test]
+async fn readiness_names_a_worker_that_has_fallen_over_and_goes_on_serving() {
+    let relay = TestRelay::new().await;
+    let pauses = Pauses { first: Duration::from_secs(3_600), ..Pauses::default() };
+    let fall = || async { panic!("{}", "over") };
+    let workers = relay.app.workers.clone();
+    let stopping = relay.app.stopping.clone();
+    let supervised = tokio::spawn(workers.supervise("outbox", pauses, stopping, fall));
+    while relay.app.workers.fallen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let ready = get(&relay, "/health/ready").await;
+    assert_eq!((ready.status, ready.data()), (200, &json!({"status": "degraded", "restarting": ["outbox"]})));
+    let metrics = Request::get("/metrics").header("x-admin-key", ADMIN_KEY).body(Body::empty()).unwrap();
+    let metrics = relay.send(metrics).await.text;
+    assert!(metrics.contains("bloonio_worker_restarts_total{worker=\"outbox\"} 1"), "{metrics}");
+    relay.app.stopping.cancel();
+    supervised.await.unwrap();
 }

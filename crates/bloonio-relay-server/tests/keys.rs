@@ -294,14 +294,14 @@ async fn a64_a_master_key_is_replaced_while_the_relay_runs() {
     let all: BTreeSet<_> = (1..=3).map(|number| format!("of instruction-{number}")).collect();
     assert_eq!(shown(&relay, token).await, all);
     let early = command("migrate", &new, "");
-    assert!(complaint(&early).contains("no master key at hand opens 4 values"), "{}", complaint(&early));
+    assert!(complaint(&early).contains("no master key at hand opens 6 values"), "{}", complaint(&early));
     assert!(!early.status.success());
 
     // Sealed again beside the running relay, which notices nothing.
     let done = command("rekey", &new, &old);
     assert!(done.status.success(), "{}", complaint(&done));
     let done: Value = serde_json::from_str(&printed(&done)).unwrap();
-    assert_eq!((&done["resealed"], &done["unopenable"]), (&json!(4), &json!(0)));
+    assert_eq!((&done["resealed"], &done["unopenable"]), (&json!(6), &json!(0)));
     assert_eq!(shown(&relay, token).await, all);
     let refreshed = borne(&relay, reqwest::Method::POST, "/device/refresh-token", token, &json!({})).await;
     let fresh = refreshed["data"]["device_session_token"].as_str().unwrap();
@@ -376,4 +376,99 @@ async fn a71_a_tenants_secret_is_in_two_answers_and_nowhere_else() {
     let mut call = support::operator("GET", "/fetch/tenants", "");
     call.headers_mut().insert("x-admin-key", bank.secret.expose().parse().unwrap());
     relay.send(call).await.expect_error(401, "INVALID_ADMIN_KEY");
+}
+
+/// Everything that a thief of the database has: the files, or every row of every table as text.
+async fn dump(relay: &TestRelay) -> Vec<u8> {
+    let storage = &relay.app.storage;
+    if !storage.is_shared() {
+        let files = std::fs::read_dir(relay.folder()).unwrap();
+        return files.flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();
+    }
+    let tables = query("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'");
+    let mut all = Vec::new();
+    for table in tables.fetch_all(storage.readers()).await.unwrap() {
+        let rows = query(format!("SELECT t::text FROM {} t", table.at::<String>(0).unwrap()));
+        for row in rows.fetch_all(storage.readers()).await.unwrap() {
+            all.extend(row.at::<String>(0).unwrap().into_bytes());
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn a63_a_stolen_database_tells_no_secret_and_nothing_of_people() {
+    let relay =
+        TestRelay::with(|setup| setup.sender = Some(std::sync::Arc::new(support::RecordingSender::default()))).await;
+    let bank = relay.provision("Bank").await;
+    let profile = json!({
+        "user_socket_hash": "user-0001", "backend_user_id": "backend-canary", "display_name": "Display Canary",
+        "user_email": "email-canary@example.com", "user_phone": "+4917098765432", "first_name": "First-Canary",
+        "last_name": "Last-Canary", "display_logo_url": "https://logo-canary.example/p.png"
+    });
+    let offer = bank.post("/relay/prepare-pairing", profile).await;
+    let proof = offer.data()["pairing_proof"].as_str().unwrap().to_owned();
+    let phone = json!({"platform": "android", "fcm_token": "address-known-to-be-open", "device_name": "Device Canary"});
+    let call = support::caller::bearer("POST", "/device/register-token", &proof, phone.to_string());
+    let registration = relay.send(call).await.data().clone();
+    let phone = support::TestDevice::registered(&relay, registration);
+    let uri = phone.registration["totp"]["otpauth_uri"].as_str().unwrap();
+    let seed = uri.split("secret=").nth(1).unwrap().split('&').next().unwrap();
+    let mut prompt = prompt("instruction-1");
+    prompt["response_token"] = json!("response-canary-response-canary-response");
+    assert_eq!(bank.post("/relay/send/auth-challenge", prompt).await.status, 200);
+    let alert =
+        json!({"user_socket_hash": "user-0001", "title": "Title-Canary", "body": "Body-Canary", "kind": "info"});
+    assert_eq!(bank.post("/relay/send/security-alert", alert).await.status, 200);
+    let answer = json!({
+        "instruction_id": "instruction-1", "approved": false, "custom_type": "localAuth", "reason": "reason-known-to-be-open"
+    });
+    assert_eq!(phone.post("/device/submit-response", answer).await.status, 200);
+    // Also one who asks for a further device leaves nothing behind.
+    bank.offer_pairing("user-0002").await;
+
+    let dump = dump(&relay).await;
+    let has = |text: &str| {
+        let hex = hex::encode(text);
+        let contains = |part: &[u8]| dump.windows(part.len()).any(|window| window == part);
+        contains(text.as_bytes()) || contains(hex.as_bytes())
+    };
+    let token = phone.token.as_str();
+    for secret in [bank.secret.expose(), &proof, token, seed, "response-canary", ADMIN_KEY] {
+        assert!(!has(secret), "{secret}");
+    }
+    for personal in [
+        "backend-canary",
+        "Display Canary",
+        "email-canary",
+        "+4917098765432",
+        "First-Canary",
+        "Last-Canary",
+        "logo-canary",
+        "Device Canary",
+        "of instruction-1",
+        "Title-Canary",
+        "Body-Canary",
+        "user@example.com",
+    ] {
+        assert!(!has(personal), "{personal}");
+    }
+    // What lies open, and why, is in the guide for operators ("What lies open").
+    for open in ["user-0001", "instruction-1", "address-known-to-be-open", "reason-known-to-be-open"] {
+        assert!(has(open), "{open} is sealed now: say so in the guide");
+    }
+}
+
+#[tokio::test]
+async fn a63_a_pairing_that_was_revoked_says_nothing_of_its_user() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision("Bank").await;
+    bank.pair("user-0001").await;
+    let profiles = async || {
+        let sql = "SELECT count(*) FROM pairings WHERE profile_sealed IS NOT NULL";
+        query(sql).fetch_value::<i64>(relay.app.storage.readers()).await.unwrap()
+    };
+    assert_eq!(profiles().await, Some(1));
+    assert_eq!(bank.post("/relay/revoke-pairing", json!({"user_socket_hash": "user-0001"})).await.status, 200);
+    assert_eq!(profiles().await, Some(0));
 }

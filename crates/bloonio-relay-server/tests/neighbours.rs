@@ -190,6 +190,26 @@ async fn a68_whoever_exhausts_his_own_limit_takes_nothing_of_anybody_elses() {
 }
 
 #[tokio::test]
+async fn a105_a_poll_storm_is_told_when_to_come_back_and_starves_no_send() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision_with(json!({"tenant_name": "Bank", "rate_limit_per_min": 20})).await;
+    let _jane = bank.pair(JANE).await;
+    let look = "/relay/fetch/outcome?instruction_id=instruction-1";
+    let mut refused = 0;
+    for _ in 0..50 {
+        let answer = bank.get(look).await;
+        if answer.status == 429 {
+            assert_eq!(answer.header("retry-after"), "3");
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 30);
+    assert_eq!(bank.post("/relay/send/auth-challenge", prompt(JANE, "instruction-1")).await.status, 200);
+    relay.clock.advance(Duration::from_secs(3));
+    assert_eq!(bank.get(look).await.data()["status"], "pending");
+}
+
+#[tokio::test]
 async fn a32_a_flood_of_prompts_for_one_user_takes_nothing_of_anothers() {
     let relay = TestRelay::new().await;
     let bank = relay.provision("Bank").await;

@@ -212,6 +212,19 @@ async fn a65_a_redirect_is_a_failure_and_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a65_a_redirect_to_the_metadata_service_leads_nowhere() {
+    let rig = Rig::new().await;
+    let metadata = "http://169.254.169.254/latest/meta-data/".to_owned();
+    let backend = Receiver::start(Behaviour::Redirect(metadata.clone())).await;
+    let tenant = rig.tenant().await;
+    let redirected = rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
+    let direct = rig.decide(&tenant.id, "instruction-2", &metadata).await;
+    let _running = start(&rig);
+    assert_eq!(rig.until_failed(&redirected, 1).await.last_error.as_deref(), Some("redirect"));
+    assert_eq!(rig.until_failed(&direct, 1).await.last_error.as_deref(), Some("address_refused"));
+}
+
+#[tokio::test]
 async fn a65_a_private_receiver_is_refused_unless_the_operator_allows_it() {
     let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(200)).await);
     let tenant = rig.tenant().await;
@@ -464,6 +477,96 @@ async fn a_row_that_cannot_be_read_is_given_up_and_holds_up_no_other() {
     let text = |place| row.at::<String>(place).unwrap();
     assert_eq!((text(0), text(1)), ("dead".to_owned(), "unreadable".to_owned()));
     assert_eq!(receiver.journal().len(), 1);
+}
+
+/// Twelve decisions for one endpoint, each of which has failed once.
+async fn twelve_failures(rig: &Rig, tenant: &rig::TestTenant, backend: &Receiver) -> Running {
+    let subjects: Vec<_> = (0..12).map(|row| format!("instruction-{row}")).collect();
+    rig.decide_at(rig.clock.now(), &tenant.id, &subjects, &backend.url()).await;
+    let running = start(rig);
+    rig.until_count("state = 'due' AND attempts = 1", 12).await;
+    running
+}
+
+impl Rig {
+    async fn until_count(&self, which: &'static str, wanted: i64) {
+        until(which, || async {
+            let statement = format!("SELECT count(*) FROM deliveries WHERE {which}");
+            query(statement).fetch_value::<i64>(self.storage.readers()).await.unwrap() == Some(wanted)
+        })
+        .await;
+    }
+
+    /// Lets the worker take a turn, to its end: a callback of somebody else passes.
+    async fn a_turn_passes(&self, running: &Running, number: usize) {
+        let (other, healthy) = (self.tenant().await, Receiver::start(Behaviour::Status(200)).await);
+        let delivery = self.decide(&other.id, &format!("turn-{number}"), &healthy.url()).await;
+        running.outbox.wake();
+        self.until_state(&delivery, DeliveryState::Acknowledged).await;
+    }
+}
+
+#[tokio::test]
+async fn a72_an_endpoint_that_failed_ten_times_in_a_row_gets_one_attempt_at_a_time() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(500)).await);
+    let tenant = rig.tenant().await;
+    let running = twelve_failures(&rig, &tenant, &backend).await;
+    backend.behave(Behaviour::Silent);
+    rig.advance(Duration::from_secs(1));
+    running.outbox.wake();
+    backend.received(13).await;
+    rig.decide(&tenant.id, "instruction-fresh", &backend.url()).await;
+    for number in 0..3 {
+        rig.a_turn_passes(&running, number).await;
+    }
+    assert_eq!(backend.journal().len(), 13, "the eleven others and the fresh one wait for the outcome");
+}
+
+#[tokio::test]
+async fn a72_the_first_success_lets_everything_through_that_has_waited() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(500)).await);
+    let tenant = rig.tenant().await;
+    let running = twelve_failures(&rig, &tenant, &backend).await;
+    backend.behave(Behaviour::Status(200));
+    rig.advance(Duration::from_secs(1));
+    running.outbox.wake();
+    rig.until_count("state = 'acknowledged' AND attempts = 2", 12).await;
+    assert_eq!(backend.journal().len(), 24);
+
+    // Nothing of it is remembered: eight at once again.
+    backend.behave(Behaviour::Silent);
+    let subjects: Vec<_> = (0..12).map(|row| format!("later-{row}")).collect();
+    rig.decide_at(rig.clock.now(), &tenant.id, &subjects, &backend.url()).await;
+    running.outbox.wake();
+    backend.received(32).await;
+}
+
+#[tokio::test]
+async fn a72_a_failing_endpoint_slows_no_other_one_of_its_tenant() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(500)).await);
+    let tenant = rig.tenant().await;
+    let running = twelve_failures(&rig, &tenant, &backend).await;
+    let other = Receiver::start(Behaviour::Silent).await;
+    let subjects: Vec<_> = (0..8).map(|row| format!("other-{row}")).collect();
+    rig.decide_at(rig.clock.now(), &tenant.id, &subjects, &other.url()).await;
+    running.outbox.wake();
+    other.received(8).await;
+}
+
+#[tokio::test]
+async fn what_a_failing_endpoint_has_no_time_for_is_kept_as_dead_at_the_end_of_its_schedule() {
+    let (rig, backend) = (Rig::new().await, Receiver::start(Behaviour::Status(500)).await);
+    let tenant = rig.tenant().await;
+    let running = twelve_failures(&rig, &tenant, &backend).await;
+    backend.behave(Behaviour::Silent);
+    rig.advance(Duration::from_secs(1));
+    running.outbox.wake();
+    backend.received(13).await;
+    rig.decide(&tenant.id, "instruction-fresh", &backend.url()).await;
+    rig.advance(Duration::from_secs(600));
+    running.outbox.wake();
+    rig.until_count("state = 'dead' AND attempts = 1 AND last_status = 500", 11).await;
+    rig.until_count("state IN ('due', 'sending') AND subject_id = 'instruction-fresh'", 1).await;
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Stdio;
 
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::header;
@@ -171,6 +172,22 @@ fn half_a_request_does_not_hold_up_the_end_for_ever() {
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     relay.signal("TERM");
     assert_eq!(relay.ended().0.code(), Some(0));
+}
+
+/// As when the program that collects the log has ended.
+#[test]
+fn a_relay_whose_log_nobody_reads_any_more_still_stops() {
+    let folder = TempDir::new().unwrap();
+    let mut command = command(&["serve"]);
+    command.env("RELAY_LISTEN", "127.0.0.1:0").env("RELAY_DATA_DIR", folder.path()).env("RUST_LOG", "trace");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("listening on "), "{line}");
+    let order = format!("kill -TERM {}", child.id());
+    assert!(std::process::Command::new("sh").args(["-c", &order]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[tokio::test]
@@ -345,7 +362,7 @@ async fn a_tenant_made_on_the_command_line_must_sign_its_calls_as_messages_unles
         let made = tenant(folder.path(), &[&["provision", "Bank"], arguments].concat());
         (made["tenant_id"].as_str().unwrap().to_owned(), Secret::new(made["tenant_secret"].as_str().unwrap()))
     };
-    let (strict, lax) = (made(&[]), made(&["--insecure-hmac-alone"]));
+    let (strict, lax) = (made(&[]), made(&["--require-message-signatures", "false"]));
     let relay = RunningRelay::start(folder.path(), &[]);
     let look = "/relay/fetch/outcome?instruction_id=nobody-knows";
     assert_eq!(signed(&relay, &strict, look).send().await.unwrap().status(), 401);

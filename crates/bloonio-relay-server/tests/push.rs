@@ -289,8 +289,16 @@ async fn a69_another_projects_address_is_set_aside_and_revived_by_the_app() {
     assert_eq!(address_state(&relay, "token-a").await.0, "live");
 }
 
+#[rstest]
+#[case::another_token(json!({"fcm_token": "token-new"}), "token-new", "token")]
+#[case::an_installation_id(json!({"fid": "fid-new"}), "fid-new", "fid")]
+#[case::the_same_text_as_an_installation_id(json!({"fid": "token-old"}), "token-old", "fid")]
 #[tokio::test]
-async fn a_verdict_on_an_address_that_was_replaced_meanwhile_hits_nobody() {
+async fn a_verdict_on_an_address_that_was_replaced_meanwhile_hits_nobody(
+    #[case] replacement: Value,
+    #[case] address: &str,
+    #[case] kind: &str,
+) {
     let service = Arc::new(Service::default());
     let relay = relay(&service, false).await;
     let (bank, _) = bank(&relay, &[]).await;
@@ -300,15 +308,23 @@ async fn a_verdict_on_an_address_that_was_replaced_meanwhile_hits_nobody() {
     let before = service.sent().len();
     let (sent, ()) = tokio::join!(ask(&bank, "instruction-1"), async {
         service.got(before + 1).await;
-        assert_eq!(phone.post("/device/refresh-token", json!({"fcm_token": "token-new"})).await.status, 200);
+        assert_eq!(phone.post("/device/refresh-token", replacement).await.status, 200);
         door.notify_one();
     });
     assert_eq!(sent.data()["failed_count"], 1);
-    assert_eq!(address_state(&relay, "token-new").await, ("live".into(), None));
+    assert_eq!(address_state(&relay, address).await, ("live".into(), None));
+    service.accepts("token-old");
+    door.notify_one();
+    assert_eq!(ask(&bank, "instruction-2").await.data()["failed_count"], 0);
+    let last = service.sent().into_iter().rev().find(|push| push.subject_id == "instruction-2").unwrap();
+    assert_eq!((last.address.value(), last.address.kind()), (address, kind));
 }
 
+#[rstest]
+#[case::f03_gone(unregistered(), "dead")]
+#[case::f02_another_projects(failed("sender_id_mismatch", AddressVerdict::Quarantine, Retry::Never), "quarantined")]
 #[tokio::test]
-async fn a_wave_of_dead_addresses_is_not_believed() {
+async fn a_wave_of_refused_addresses_is_not_believed(#[case] verdict: PushOutcome, #[case] retired: &str) {
     let service = Arc::new(Service::default());
     let relay = relay(&service, false).await;
     let (bank, _) = bank(&relay, &[]).await;
@@ -316,11 +332,11 @@ async fn a_wave_of_dead_addresses_is_not_believed() {
     let mut token = phone.token.clone();
     for n in 0..60 {
         let address = format!("token-{n}");
-        service.answers(&address, unregistered());
+        service.answers(&address, verdict.clone());
         let notice = json!({"user_socket_hash": USER, "title": "Hello", "body": "Hello", "kind": "info"});
         assert_eq!(bank.post("/relay/send/security-alert", notice).await.status, 200);
         let state = address_state(&relay, &address).await.0;
-        assert_eq!(state, if n < 45 { "dead" } else { state.as_str() }, "address {n}");
+        assert_eq!(state, if n < 45 { retired } else { state.as_str() }, "address {n}");
         if n == 59 {
             assert_eq!(state, "live");
             break;

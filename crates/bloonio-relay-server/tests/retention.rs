@@ -4,14 +4,18 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bloonio_relay_server::push::hygiene::Hygiene;
 use bloonio_relay_server::storage::db::query;
+use bloonio_relay_server::storage::device::silence::{self, AddressCounts};
 use bloonio_relay_server::sweep::sweep;
+use bloonio_wire::clock::Clock;
 use rstest::rstest;
 use serde_json::json;
 
-use support::{TestDevice, TestRelay, TestTenant};
+use support::{RecordingSender, TestDevice, TestRelay, TestTenant};
 
 const JANE: &str = "jane-0123456789";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -93,6 +97,47 @@ async fn what_is_over_is_kept_for_its_time_and_then_forgotten(#[case] rows: &str
     relay.clock.advance(Duration::from_secs(61));
     sweep(&relay.app).await.unwrap();
     assert_eq!(count(&relay, &sql).await, 0, "just after");
+}
+
+#[tokio::test]
+async fn an_address_is_stale_after_30_silent_days_and_given_up_after_270() {
+    let relay = TestRelay::with(|setup| setup.sender = Some(Arc::new(RecordingSender::default()))).await;
+    let bank = bank(&relay).await;
+    bank.pair_with(JANE, json!({"platform": "android", "fcm_token": "token-jane"})).await;
+    let storage = &relay.app.storage;
+    relay.clock.advance(DAY * 30 - Duration::from_millis(1));
+    bank.pair_with("john-0123456789", json!({"platform": "ios", "fid": "fid-john"})).await;
+    let counts = |live, stale| AddressCounts { live, stale, ..AddressCounts::default() };
+    assert_eq!(silence::count(storage, relay.clock.now()).await.unwrap(), counts(2, 0));
+    relay.clock.advance(Duration::from_millis(1));
+    assert_eq!(silence::count(storage, relay.clock.now()).await.unwrap(), counts(1, 1));
+    Hygiene::default().look(storage, relay.clock.now()).await.unwrap();
+    let metrics = relay.app.metrics.render();
+    assert!(metrics.contains(r#"bloonio_push_addresses{state="stale"} 1"#), "{metrics}");
+
+    relay.clock.advance(DAY * 240 - Duration::from_millis(1));
+    assert_eq!(silence::give_up(storage, relay.clock.now()).await.unwrap(), 0);
+    relay.clock.advance(Duration::from_millis(1));
+    assert_eq!(silence::give_up(storage, relay.clock.now()).await.unwrap(), 1);
+    let kept = "SELECT count(*) FROM devices WHERE address_reason = 'silent' AND address IS NULL AND status = 'active'";
+    assert_eq!(count(&relay, kept).await, 1);
+    assert_eq!(count(&relay, "SELECT count(*) FROM devices WHERE address = 'fid-john'").await, 1);
+}
+
+#[tokio::test]
+async fn silent_devices_are_looked_for_once_an_hour() {
+    let relay = TestRelay::with(|setup| setup.sender = Some(Arc::new(RecordingSender::default()))).await;
+    let bank = bank(&relay).await;
+    let mut hygiene = Hygiene::default();
+    hygiene.look(&relay.app.storage, relay.clock.now()).await.unwrap();
+    bank.pair_with(JANE, json!({"platform": "android", "fcm_token": "token-jane"})).await;
+    let live = || relay.app.metrics.render().contains(r#"bloonio_push_addresses{state="live"} 1"#);
+    relay.clock.advance(Duration::from_secs(3_599));
+    hygiene.look(&relay.app.storage, relay.clock.now()).await.unwrap();
+    assert!(!live());
+    relay.clock.advance(Duration::from_secs(1));
+    hygiene.look(&relay.app.storage, relay.clock.now()).await.unwrap();
+    assert!(live());
 }
 
 #[tokio::test]

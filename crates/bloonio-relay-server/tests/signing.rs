@@ -263,3 +263,19 @@ async fn an_unreachable_storage_lets_nobody_in() {
     let ready = Request::get("/health/ready").body(axum::body::Body::empty()).unwrap();
     relay.send(ready).await.expect_error(503, "STORAGE_UNAVAILABLE");
 }
+
+#[tokio::test]
+async fn a95_a_clock_that_is_set_back_accepts_nothing_a_second_time() {
+    let relay = TestRelay::new().await;
+    let bank = relay.provision("Bank").await;
+    let call = bank.sign("POST", CHANGE, &profile());
+    let then = relay.clock.now();
+    assert_eq!(relay.send(call.request()).await.status, 201);
+    for back in [1, 20] {
+        relay.clock.set(then.minus(Duration::from_secs(back)));
+        bloonio_relay_server::sweep::sweep(&relay.app).await.unwrap();
+        let again = relay.send(call.request()).await;
+        assert!(matches!(again.error(), "REQUEST_REPLAYED" | "TIMESTAMP_OUT_OF_WINDOW"), "{again:?}");
+    }
+    assert_eq!(offers(&relay).await, 1);
+}

@@ -465,3 +465,25 @@ async fn a103_a_code_is_kept_nowhere() {
         }
     }
 }
+
+#[tokio::test]
+async fn a42_whoever_begins_anew_after_a_loss_inherits_nothing_of_the_lost_phone() {
+    let relay = TestRelay::new().await;
+    let (bank, lost) = asked(&relay).await;
+    let old_offer = bank.offer_pairing(JANE).await;
+    // No device, and nobody without the tenant's secret, can end a pairing or begin a new one.
+    let revoke = json!({"user_socket_hash": JANE});
+    lost.post("/relay/revoke-pairing", revoke.clone()).await.expect_error(401, "INVALID_SIGNATURE");
+    assert_eq!(bank.post("/relay/revoke-pairing", revoke).await.status, 200);
+    submit(&lost, ID, &code(&lost, 0)).await.expect_error(401, "INVALID_DEVICE_TOKEN");
+    lost.post("/device/refresh-token", json!({})).await.expect_error(401, "INVALID_DEVICE_TOKEN");
+    let open = support::caller::bearer("POST", "/device/register-token", &old_offer, r#"{"platform": "stream"}"#);
+    relay.send(open).await.expect_error(401, "INVALID_DEVICE_TOKEN");
+    // The new pairing is another one, with another seed, and does not see what the old one was asked.
+    let new = bank.pair(JANE).await;
+    assert_ne!(new.id("relay_user_linked_id"), lost.id("relay_user_linked_id"));
+    assert_ne!(seed(&new), seed(&lost));
+    assert_eq!(new.get("/device/challenges").await.data()["count"], 0);
+    submit(&new, ID, &code(&new, 0)).await.expect_error(404, "NOT_FOUND");
+    verify(&bank, new.id("relay_user_linked_id"), &code(&lost, 0)).await.expect_error(401, "INVALID_TOTP");
+}

@@ -10,6 +10,7 @@ use super::account::Account;
 use super::device::{Device, Devices};
 use super::fault::Script;
 use super::journal::Journal;
+use super::quota::Quota;
 use super::rules;
 use super::schema::Schema;
 use super::token_endpoint::Tokens;
@@ -34,6 +35,8 @@ pub(super) struct Ledger {
     pub(super) devices: Devices,
     pub(super) sends: Script,
     pub(super) exchanges: Script,
+    /// How many messages the project may still send.
+    pub(super) quota: Option<Quota>,
     /// Texts that no push may tell.
     pub(super) secrets: Vec<String>,
 }

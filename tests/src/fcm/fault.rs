@@ -34,6 +34,8 @@ pub enum Ending {
     Complete,
     /// Never: the connection stays open, and silent.
     Stalls,
+    /// Never: a byte now and then.
+    Drips,
     /// Never: more and more of it.
     Endless,
     /// Too early: the connection is cut in the middle.

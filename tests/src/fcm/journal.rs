@@ -90,6 +90,8 @@ pub struct TokenRequest {
 pub struct Seen {
     /// Connections accepted.
     pub connections: usize,
+    /// Requests to send that came to a held gate.
+    pub held: usize,
     /// Requests to send that were judged, in order.
     pub sends: Vec<SendRequest>,
     /// Requests for tokens, in the order of their arrival.
@@ -109,6 +111,10 @@ impl Journal {
 
     pub(super) fn connected(&self) {
         self.0.send_modify(|seen| seen.connections += 1);
+    }
+
+    pub(super) fn held(&self) {
+        self.0.send_modify(|seen| seen.held += 1);
     }
 
     pub(super) fn sent(&self, request: SendRequest) {

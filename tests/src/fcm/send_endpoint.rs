@@ -25,8 +25,12 @@ pub(super) async fn answer(desk: &Desk, project: &str, taken: &Taken) -> Fault {
     let address = rules::address(message).map(|(_, address)| address.to_owned());
     let mut fault = desk.ledger().sends.take(address.as_deref());
     if let Some(Fault::Hold(gate)) = fault {
+        desk.journal.held();
         gate.pass().await;
         fault = None;
+    }
+    if fault.is_none() {
+        fault = desk.ledger().quota.as_mut().and_then(|quota| quota.refuses(desk.clock.now()));
     }
     let (verdict, answer) = {
         let ledger = desk.ledger();

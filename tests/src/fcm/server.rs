@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -83,14 +84,17 @@ impl Server {
 }
 
 /// A certificate authority of one run, and the certificate of this machine by it. Writes the former as PEM to `path`.
-pub(super) fn tls(path: &Path) -> TlsAcceptor {
+pub(super) fn tls(path: &Path, expired: bool) -> Arc<ServerConfig> {
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = ca.self_signed(&ca_key).expect("signs");
     std::fs::write(path, certificate.pem()).expect("writes the certificate");
     let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("parameters");
+    let mut leaf = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("parameters");
+    if expired {
+        leaf.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    }
     let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).expect("signs");
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -101,7 +105,7 @@ pub(super) fn tls(path: &Path) -> TlsAcceptor {
         .with_single_cert(vec![leaf.der().clone()], key)
         .expect("the certificate fits its key");
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
+    Arc::new(config)
 }
 
 /// One connection, until its end, or until a fault cuts it.
@@ -150,6 +154,12 @@ async fn answer(request: Request<Incoming>, desk: &Desk, cut: &Notify) -> Answer
     std::future::pending().await
 }
 
+/// A blank, after a while.
+async fn drip((): ()) -> Option<(io::Result<Frame<Bytes>>, ())> {
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Some((Ok(Frame::data(Bytes::from_static(b" "))), ()))
+}
+
 fn render(answer: Answer) -> Answered {
     let first = Bytes::from(answer.body);
     let length = first.len();
@@ -157,6 +167,7 @@ fn render(answer: Answer) -> Answered {
     let body: BoxStream<'static, io::Result<Frame<Bytes>>> = match answer.ending {
         Ending::Complete => once.boxed(),
         Ending::Stalls => once.chain(stream::pending()).boxed(),
+        Ending::Drips => once.chain(stream::unfold((), drip)).boxed(),
         Ending::Endless => {
             once.chain(stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[b' '; 8192]))))).boxed()
         }

@@ -5,17 +5,18 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bloonio_tests::peers::installed;
+use bloonio_tests::postgres::PostgresServer;
 use bloonio_tests::relay::{ADMIN_KEY, Relay, RelaySetup};
 use tokio::process::Command;
 
 /// Calls an operation for each way of making them up.
-const EXAMPLES: &str = "20";
+const EXAMPLES: &str = "12";
 /// What every answer must hold to.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_headers_conformance,response_schema_conformance";
 
 /// Far above what it takes; reaching it means that an answer never came.
-const DEADLINE: Duration = Duration::from_secs(170);
+const DEADLINE: Duration = Duration::from_secs(340);
 
 fn schemathesis(relay: &Relay) -> Command {
     let hooks = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/python");
@@ -49,4 +50,10 @@ async fn holds_to_its_document(setup: RelaySetup) {
 #[tokio::test]
 async fn on_sqlite_whatever_is_sent_is_answered_as_documented() {
     holds_to_its_document(RelaySetup::default()).await;
+}
+
+#[tokio::test]
+async fn on_postgres_whatever_is_sent_is_answered_as_documented() {
+    let server = PostgresServer::start_hasty().await;
+    holds_to_its_document(RelaySetup::default().with("RELAY_DATABASE_URL", server.database().await)).await;
 }

@@ -182,24 +182,53 @@ async fn export(storage: &Storage, chain: Option<Chain>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Everything that is hashed, and the hashes.
+/// Everything that is hashed, and the hashes. The details stand there as the very text that was hashed, which is JSON.
 fn as_json(entry: &Entry) -> String {
-    let details = serde_json::from_str::<Value>(&entry.details).unwrap_or_else(|_| json!(entry.details));
-    json!({
+    let whole = json!({
         "chain": entry.chain.as_str(),
         "seq": entry.seq,
         "at": entry.at,
+        "at_millis": entry.at.as_millis(),
         "kind": entry.kind,
         "subject": entry.subject,
-        "details": details,
         "prev_hash": hex::encode(entry.prev_hash),
         "hash": hex::encode(entry.hash),
     })
-    .to_string()
+    .to_string();
+    let is_json = serde_json::from_str::<Value>(&entry.details).is_ok_and(|details| details.is_object());
+    let details = if is_json { entry.details.clone() } else { json!(entry.details).to_string() };
+    format!(r#"{},"details":{details}}}"#, whole.trim_end_matches('}'))
 }
 
 fn as_line(entry: &Entry) -> String {
     let at = serde_json::to_value(entry.at).unwrap_or_default();
     let at = at.as_str().unwrap_or_default();
     format!("{:>8}  {at}  {:<22} {}  {}", entry.seq, entry.kind, entry.subject, entry.details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Event, Kind};
+    use bloonio_wire::clock::Timestamp;
+
+    #[test]
+    fn an_export_holds_all_that_is_needed_to_hash_an_entry_again() {
+        let event =
+            Event::new(Kind::Decision, "s").with("z", json!({"b": 1, "a": [true, null]})).with("a", "\u{1b}}\"");
+        let entry = event.follow(&Head::empty(Chain::Operator), Timestamp::from_millis(1_800_000_000_123));
+        let line = as_json(&entry);
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&read["at_millis"], &read["details"]["a"]), (&json!(1_800_000_000_123_i64), &json!("\u{1b}}\"")));
+        let verbatim = line.split(r#""details":"#).nth(1).unwrap().strip_suffix('}').unwrap();
+        let again = Entry {
+            chain: read["chain"].as_str().unwrap().parse().unwrap(),
+            details: verbatim.to_owned(),
+            ..entry.clone()
+        };
+        assert_eq!(hex::encode(again.digest()), read["hash"].as_str().unwrap());
+        // Details that are no JSON were changed by somebody: they are shown as the text that they are.
+        let broken = as_json(&Entry { details: "{".to_owned(), ..entry });
+        assert_eq!(serde_json::from_str::<Value>(&broken).unwrap()["details"], "{");
+    }
 }

@@ -26,7 +26,7 @@ const COLUMNS: &[&str] = &["tenant_id", "tenant_name", "status", "rate_limit_per
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
     /// Add a tenant; print its id and its secret, which is shown this once. Its calls must carry HTTP message signatures, as
-    /// those of bloonio-sudo do.
+    /// those of bloonio-sudo do, unless `--require-message-signatures false` says otherwise.
     Provision(Box<ProvisionArgs>),
     /// List the tenants, oldest first.
     List(ListArgs),
@@ -59,10 +59,6 @@ pub struct ProvisionArgs {
     pub tenant_name: String,
     #[command(flatten)]
     config: ConfigArgs,
-    /// Take calls of this tenant that are signed by HMAC #1 alone: for backends that know no message signatures. Such a
-    /// signature covers neither method, path nor query.
-    #[arg(long, conflicts_with = "require_message_signatures")]
-    pub insecure_hmac_alone: bool,
     #[command(flatten)]
     callbacks: CallbackArgs,
     #[command(flatten)]
@@ -114,8 +110,8 @@ impl ProvisionArgs {
     fn fields(&self) -> anyhow::Result<Value> {
         let mut fields = self.config.fields()?;
         fields.insert("tenant_name".to_owned(), Value::from(self.tenant_name.as_str()));
-        let required = fields.entry("require_message_signatures");
-        required.or_insert_with(|| Value::from(!self.insecure_hmac_alone));
+        // HMAC #1 alone signs neither method, path nor query (SECURITY, "Signatures and replay").
+        fields.entry("require_message_signatures").or_insert(Value::Bool(true));
         Ok(Value::Object(fields))
     }
 }

@@ -25,7 +25,8 @@ pub struct StoreArgs {
     #[arg(long, env = "RELAY_DATA_DIR", default_value = "./relay-data", value_name = "DIR")]
     pub relay_data_dir: PathBuf,
 
-    /// Database, sqlite:// and a path, or postgres:// and a server [default: relay.db in the data folder].
+    /// Database: sqlite:// and a path, for one relay, or postgres:// and a server, for several [default: relay.db in the data
+    /// folder].
     #[arg(long, env = "RELAY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub relay_database_url: Option<String>,
 
@@ -100,6 +101,17 @@ pub struct RelayArgs {
     /// Base address of Firebase Cloud Messaging; http only on a loopback host.
     #[arg(long, env = "RELAY_FCM_ENDPOINT", default_value = "https://fcm.googleapis.com", value_name = "URL")]
     pub relay_fcm_endpoint: String,
+
+    /// Messages that this relay sends to Firebase Cloud Messaging in a minute at most; several relays of one project share
+    /// its quota of 600,000.
+    #[arg(
+        long,
+        env = "RELAY_FCM_MESSAGES_PER_MIN",
+        default_value_t = 300_000,
+        value_parser = clap::value_parser!(u32).range(60..=600_000),
+        value_name = "COUNT"
+    )]
+    pub relay_fcm_messages_per_min: u32,
 
     /// PEM file with one more trust root for outgoing TLS.
     #[arg(long, env = "RELAY_EXTRA_CA_FILE", value_parser = OsStringValueParser::new().map(PathBuf::from), value_name = "FILE")]

@@ -17,7 +17,7 @@ use crate::app::SharedApp;
 use crate::service::error::ServiceError;
 use crate::supervise;
 use crate::telemetry::open::Open;
-use crate::telemetry::{self, metrics as names};
+use crate::telemetry::{self, metrics as names, trace};
 
 /// The id of a request, in its log lines and in its answer.
 #[derive(Debug, Clone)]
@@ -60,6 +60,7 @@ pub async fn observe(State(app): State<SharedApp>, mut request: Request, next: N
         http.route = route,
         tenant.id = tracing::field::Empty
     );
+    trace::accept(&span, request.headers());
     async {
         let open = Open::new(names::HTTP_IN_FLIGHT);
         let mut response = next.run(request).await;

@@ -1,5 +1,6 @@
 //! The description of every call, OpenAPI 3.1 (`GET /openapi.json`). Each handler describes itself; here they are gathered.
 
+pub mod examples;
 pub mod page;
 pub mod refusals;
 
@@ -13,6 +14,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ApiError;
 use super::routes::{callbacks, device, health, pairing, prompts, provision, totp};
+use examples::Examples;
 pub use refusals::{
     AnswerRefusals, CodeRefusals, DeviceRefusals, OperatorRefusals, OperatorRefusalsFor, TenantRefusals, refusals,
 };
@@ -24,7 +26,17 @@ pub use refusals::{
         description = "Brings approval prompts to phones and carries the decisions back.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    modifiers(&Security, &Shared),
+    tags(
+        (name = "tenants", description = "Operator calls: backends, their secrets and their configuration."),
+        (name = "callbacks", description = "Operator calls: the outbox."),
+        (name = "pairing", description = "Tenant calls: who has which phone."),
+        (name = "prompts", description = "Tenant calls: ask a person, tell a person, learn the answer."),
+        (name = "sudo", description = "Tenant calls: checks without a prompt."),
+        (name = "devices", description = "Device calls: register, fetch, answer."),
+        (name = "health", description = "How the relay is."),
+        (name = "documentation", description = "What you are reading."),
+    ),
+    modifiers(&Security, &Examples, &Shared),
     components(schemas(Failure)),
     paths(
         provision::provision_tenant,

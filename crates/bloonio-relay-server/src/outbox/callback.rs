@@ -7,17 +7,22 @@ use bloonio_wire::clock::Timestamp;
 use bloonio_wire::secret::Secret;
 use bloonio_wire::sign::{self, Signature};
 use bloonio_wire::{header, webhook};
+use http::HeaderMap;
 use reqwest::{Response, StatusCode};
 
 use crate::net::client::CallbackClient;
 use crate::net::guard::{GuardError, Refused};
 use crate::service::tenant::TenantConfig;
 use crate::storage::delivery::{Claimed, Met};
+use crate::telemetry::trace;
 
 /// So much of an answer is read, to keep its connection usable; none of it is looked at (SECURITY, "Outbound").
 const MAX_ANSWER: usize = 4096;
 /// And no longer than this: the verdict stands with the status.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What an attempt is noted with that could not be signed, and so was not made.
+pub const UNSIGNED: &str = "relay";
 
 /// Where an event's callback goes (PROTOCOL 9.5): the address given with the prompt, else the tenant's base and the flow;
 /// nowhere if it has neither.
@@ -83,6 +88,8 @@ pub async fn attempt(client: &CallbackClient, claimed: &Claimed, signed: &Signed
         Err(GuardError::Address) => return Verdict::failed("address_refused"),
         Err(_) => return Verdict::failed("url_refused"),
     };
+    let mut onward = HeaderMap::new();
+    trace::inject(&mut onward);
     let request = client
         .for_url(&url)
         .post(url)
@@ -93,6 +100,7 @@ pub async fn attempt(client: &CallbackClient, claimed: &Claimed, signed: &Signed
         .header(header::WEBHOOK_ID, &claimed.delivery_id)
         .header(header::WEBHOOK_TIMESTAMP, signed.at.as_secs())
         .header(header::WEBHOOK_SIGNATURE, &signed.webhook)
+        .headers(onward)
         .body(claimed.payload.clone());
     match tokio::time::timeout(timeout, request.send()).await {
         Err(_) => Verdict::failed("timeout"),

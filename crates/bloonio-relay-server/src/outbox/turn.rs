@@ -10,15 +10,16 @@ use bloonio_wire::id::TenantId;
 use bloonio_wire::random::{RandomError, hex_token};
 use tracing::{debug, error, info, warn};
 
-use super::callback::{Signed, Verdict};
+use super::callback::{Signed, UNSIGNED, Verdict};
 use super::worker::Flight;
-use super::{Inner, backoff};
+use super::{Inner, backoff, breaker};
 use crate::audit::{Event, Kind};
 use crate::service::tenant::Tenant;
 use crate::storage::delivery::claim::{self, ClaimLimits};
+use crate::storage::delivery::health::{self, Overdue};
 use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
 use crate::storage::{StorageError, Tx, audit, replay, tenant};
-use crate::telemetry::metrics::{CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
+use crate::telemetry::metrics::{CALLBACK_BREAKERS_OPEN, CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
 use crate::telemetry::stage::Stage;
 
 /// How often the waiting rows are counted, which takes longer the more there are.
@@ -77,6 +78,7 @@ impl Turns {
         let age = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
         metrics::gauge!(OUTBOX_WAITING).set(waiting as f64);
         metrics::gauge!(OUTBOX_OLDEST_SECONDS).set(age.as_secs_f64());
+        metrics::gauge!(CALLBACK_BREAKERS_OPEN).set(health::tripped(&inner.parts.storage).await? as f64);
         Ok(())
     }
 }
@@ -87,8 +89,12 @@ impl Inner {
         let token = hex_token::<16>(self.parts.random.as_ref())?;
         let lease = Lease { token, until: now.plus(self.parts.limits.lease) };
         let mut tx = self.parts.storage.begin_shared().await?;
-        let settled = settle(&mut tx, &flight.landed, now).await?;
+        let mut settled = settle(&mut tx, &flight.landed, now).await?;
+        let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
         let claimed = claim::claim(&mut tx, now, &lease, limits).await?;
+        // After the claim: no two processes change rows of the outbox that both see due.
+        let overdue = health::give_up_overdue(&mut tx, now).await?;
+        settled.extend(overdue.into_iter().map(|overdue| Settled::overdue(overdue, now)));
         let signed = self.sign(&mut tx, claimed, now).await?;
         for (claimed, signed) in &signed {
             // Before it leaves: whoever receives it cannot send it back as a call of this tenant.
@@ -100,13 +106,14 @@ impl Inner {
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
+        changes.report();
         for (claimed, signed) in signed {
             if claimed.attempts == 1 {
                 Stage::OutboxWait.took(now.since(claimed.scheduled_from));
             }
             match signed {
                 Some(signed) => flight.launch(self, claimed, signed),
-                None => flight.landed.push((claimed, Verdict::Failed(Met { status: None, error: Some("relay") }))),
+                None => flight.landed.push((claimed, Verdict::Failed(Met { status: None, error: Some(UNSIGNED) }))),
             }
         }
         Ok(())
@@ -120,10 +127,12 @@ impl Inner {
         let mut tx = self.parts.storage.begin_shared().await?;
         let now = self.parts.clock.now();
         let settled = settle(&mut tx, &flight.landed, now).await?;
+        let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
         record(&mut tx, &settled, now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
+        changes.report();
         Ok(())
     }
 
@@ -228,6 +237,13 @@ fn settlement(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> Settlement
 }
 
 impl Settled {
+    fn overdue(overdue: Overdue, now: Timestamp) -> Self {
+        let Overdue { tenant_id, delivery_id, attempts, scheduled_from } = overdue;
+        let met = Met { status: None, error: Some("overdue") };
+        let after = now.since(scheduled_from);
+        Self { delivery_id, tenant_id, attempts, after, met, settlement: Settlement::Dead, held: true }
+    }
+
     fn report(&self) {
         if !self.held {
             warn!(delivery.id = self.delivery_id, "the lease of a callback was lost before its end");

@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::{error, info, warn};
+use tracing::{Instrument, debug_span, error, info, warn};
 
 use super::Inner;
 use super::callback::{self, Signed, Verdict};
 use crate::storage::delivery::{self, Claimed};
 use crate::storage::{Storage, StorageError};
+use crate::telemetry::metrics::WORKER_ERRORS;
+use crate::telemetry::trace;
 
 /// Attempts under way, and those that are over and wait to be settled.
 #[derive(Default)]
@@ -26,9 +28,12 @@ impl Flight {
     /// Starts an attempt.
     pub(super) fn launch(&mut self, inner: &Arc<Inner>, claimed: Claimed, signed: Signed) {
         let (inner, own) = (Arc::clone(inner), claimed.clone());
-        let task = self.tasks.spawn(async move {
+        let span = debug_span!("callback", tenant.id = own.tenant_id.as_str(), delivery.id = own.delivery_id);
+        trace::follow(&span, &own.delivery_id);
+        let attempt = async move {
             callback::attempt(&inner.parts.client, &own, &signed, inner.parts.limits.attempt_timeout).await
-        });
+        };
+        let task = self.tasks.spawn(attempt.instrument(span));
         self.claims.insert(task.id(), claimed);
     }
 
@@ -75,6 +80,7 @@ pub(super) async fn run(inner: &Arc<Inner>) {
             Ok(pause) => pause,
             // What has landed stays landed, and is settled when the storage is back.
             Err(failure) => {
+                metrics::counter!(WORKER_ERRORS, "worker" => "outbox").increment(1);
                 error!(error = &failure as &dyn std::error::Error, "the outbox cannot be worked on");
                 inner.parts.limits.poll
             }

@@ -9,6 +9,7 @@ use tracing::{error, info};
 
 use super::dispatch::Inner;
 use crate::storage::{StorageError, push};
+use crate::telemetry::metrics::WORKER_ERRORS;
 
 /// Why the queue was not read.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,7 @@ pub(super) async fn run(inner: &Arc<Inner>) {
         let pause = match inner.turn(&mut flight, &mut resumed).await {
             Ok(pause) => pause,
             Err(failure) => {
+                metrics::counter!(WORKER_ERRORS, "worker" => "push").increment(1);
                 error!(error = &failure as &dyn std::error::Error, "the queue of pushes cannot be read");
                 inner.parts.limits.poll
             }

@@ -45,11 +45,13 @@ pub fn request_sha256(request: &impl Serialize) -> Result<[u8; 32], ServiceError
     Ok(framed.digest())
 }
 
-fn seal(app: &App, context: &[&str], content: &impl Serialize) -> Result<Vec<u8>, ServiceError> {
+/// Seals JSON for the row named by `context`.
+pub(super) fn seal(app: &App, context: &[&str], content: &impl Serialize) -> Result<Vec<u8>, ServiceError> {
     Ok(app.sealer.seal(app.random.as_ref(), context, &serde_json::to_vec(content)?)?)
 }
 
-fn open<T: DeserializeOwned>(app: &App, context: &[&str], sealed: &[u8]) -> Result<T, ServiceError> {
+/// Opens JSON that was sealed for the row named by `context`.
+pub(super) fn open<T: DeserializeOwned>(app: &App, context: &[&str], sealed: &[u8]) -> Result<T, ServiceError> {
     let plain = app.sealer.open(context, sealed)?;
     serde_json::from_slice(&plain).map_err(|_| StorageError::Corrupt("sealed content").into())
 }

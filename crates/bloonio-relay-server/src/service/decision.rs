@@ -32,7 +32,7 @@ use crate::storage::delivery::{self, NewDelivery};
 use crate::storage::prompt::{NewDecision, Prompt};
 use crate::storage::{StorageError, Tx, audit, device, prompt};
 use crate::telemetry::stage::Stage;
-use crate::telemetry::{metrics as names, short_hash};
+use crate::telemetry::{metrics as names, short_hash, trace};
 
 /// The wrong code that denies its prompt (PROTOCOL 5).
 const LAST_WRONG_CODE: i64 = 3;
@@ -56,9 +56,8 @@ pub struct Decided {
 /// `NOT_FOUND`, `ALREADY_DECIDED`, `GONE`, `VALIDATION_FAILED`, `INVALID_DEVICE_SIGNATURE`, `INVALID_TOTP`, `RATE_LIMITED`.
 pub async fn submit(app: &SharedApp, bearer: &Bearer, response: DeviceResponse) -> Result<Decided, ServiceError> {
     let judged = judge(app, bearer, &response).await?;
-    let stage = Stage::Decide.start();
-    let Recorded { verdict, decision } = record(app, bearer, &judged, response.approved).await?;
-    stage.over();
+    let recorded = Stage::Decide.measure(record(app, bearer, &judged, response.approved)).await?;
+    let Recorded { verdict, decision } = recorded;
     if let Some((decided, others)) = &decision {
         tell(app, bearer, &judged.prompt, decided, others);
     }
@@ -226,6 +225,8 @@ fn tell(app: &SharedApp, bearer: &Bearer, prompt: &Prompt, decided: &Decided, ot
         approved,
         "a prompt was answered"
     );
+    let flow = if *approved { Flow::SudoValidated } else { Flow::SudoRejected };
+    trace::carry(&delivery::delivery_id(&bearer.tenant.tenant_id, instruction_id.as_str(), flow));
     app.outbox.wake();
     app.prompts.wake(&(bearer.tenant.tenant_id.clone(), instruction_id.clone()), ());
     tell_others(app, bearer, prompt, others);

@@ -13,6 +13,7 @@ use crate::app::SharedApp;
 use crate::audit::{Event, Kind, digest_of};
 use crate::push::stream::StreamEvent;
 use crate::service::error::ServiceError;
+use crate::service::profile::seal_offer;
 use crate::service::tenant::Tenant;
 use crate::storage::{audit, device, pairing};
 use crate::token::TokenError;
@@ -43,12 +44,12 @@ impl From<TokenError> for ServiceError {
 /// [`ServiceError`].
 pub async fn prepare(app: &SharedApp, tenant: &Tenant, profile: &PreparePairing) -> Result<PairingOffer, ServiceError> {
     let ttl = app.config.pairing_proof_ttl;
-    let json = serde_json::to_string(profile)?;
     let mut tx = app.storage.begin(&tenant.tenant_id).await?;
     let now = app.clock.now();
     let (token, proof) =
         app.tokens.issue_proof(app.random.as_ref(), now, ttl, &tenant.tenant_id, &profile.user_socket_hash)?;
-    pairing::insert_proof(&mut tx, &tenant.tenant_id, &proof, &json, now).await?;
+    let sealed = seal_offer(app, &tenant.tenant_id, &proof.jti, profile)?;
+    pairing::insert_proof(&mut tx, &tenant.tenant_id, &proof, &sealed, now).await?;
     let user = digest_of(&tenant.tenant_id, profile.user_socket_hash.as_str());
     let event = Event::new(Kind::PairingPrepared, user).with("proof", proof.jti.as_str());
     audit::append(&mut tx, &tenant.tenant_id, event, now).await?;

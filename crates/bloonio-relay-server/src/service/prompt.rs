@@ -43,17 +43,12 @@ pub async fn send(app: &SharedApp, tenant: &Tenant, challenge: AuthChallenge) ->
         request_sha256: request_sha256(&content.challenge)?,
         content_sealed: seal_prompt(app, tenant_id, &content)?,
     };
-    let stage = Stage::Store.start();
-    if !store(app, &subject, &content.challenge, sealed).await? {
+    if !Stage::Store.measure(store(app, &subject, &content.challenge, sealed)).await? {
         return receipt::again(app, &subject).await;
     }
-    stage.over();
     metrics::counter!(names::PROMPTS, "outcome" => "asked").increment(1);
     info!(tenant.id = tenant_id.as_str(), instruction.id = short_hash(id), "a prompt was stored");
-    let stage = Stage::Push.start();
-    let receipt = receipt::deliver(app, subject).await?;
-    stage.over();
-    Ok(receipt)
+    Stage::Push.measure(receipt::deliver(app, subject)).await
 }
 
 struct Sealed {

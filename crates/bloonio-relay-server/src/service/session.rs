@@ -9,6 +9,7 @@ use crate::audit::{Event, Kind};
 use crate::push::stream::StreamEvent;
 use crate::service::error::ServiceError;
 use crate::service::notice::{self, Notice};
+use crate::service::profile;
 use crate::service::receipt;
 use crate::service::tenant::Tenant;
 use crate::storage::device::session::{self, Device};
@@ -106,7 +107,9 @@ async fn remove_stolen(app: &SharedApp, tenant: &Tenant, device: &Device) -> Res
     }
     // Whoever has the token may have the seed, too.
     app.totp.forget(&mut tx, &tenant.tenant_id, linked_id).await?;
-    let notice = Notice::Stolen { device_id: &device.device_id, device_name: device.device_name.as_deref() };
+    let open = |sealed: &Vec<u8>| profile::open_name(app, &tenant.tenant_id, &device.device_id, sealed);
+    let device_name = device.name_sealed.as_ref().map(open).transpose()?;
+    let notice = Notice::Stolen { device_id: &device.device_id, device_name: device_name.as_deref() };
     let alert = notice::insert(app, &mut tx, tenant, linked_id, notice, now).await?;
     let event = Event::new(Kind::DeviceRemoved, device.device_id.as_str()).with("cause", "superseded_token");
     audit::append(&mut tx, &tenant.tenant_id, event, now).await?;

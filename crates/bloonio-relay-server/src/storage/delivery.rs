@@ -5,6 +5,7 @@
 //! that a row which brings its worker down is counted too.
 
 pub mod claim;
+pub mod health;
 pub mod listing;
 
 use bloonio_wire::callback::Flow;
@@ -91,7 +92,8 @@ pub fn delivery_id(tenant: &TenantId, subject_id: &str, flow: Flow) -> String {
     format!("dlv_{}", hex::encode(&framed.digest()[..16]))
 }
 
-fn lane(tenant: &TenantId, url: &str) -> String {
+/// The lane of a tenant's callbacks to a URL: tenant and origin.
+pub fn lane(tenant: &TenantId, url: &str) -> String {
     let origin = Url::parse(url).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization());
     format!("{tenant} {origin}")
 }

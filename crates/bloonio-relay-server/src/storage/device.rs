@@ -1,6 +1,7 @@
 //! Rows of `devices` (PROTOCOL 4): register, find the bearer of a session, refresh, remove, confirm.
 
 pub mod session;
+pub mod silence;
 
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::decision::DeviceKey;
@@ -23,8 +24,8 @@ pub struct NewDevice {
     pub platform: Platform,
     /// Whether it may act at once.
     pub status: DeviceStatus,
-    /// For people.
-    pub device_name: Option<String>,
+    /// What people call it, sealed.
+    pub name_sealed: Option<Vec<u8>>,
     /// Version of the app.
     pub app_version: Option<String>,
     /// The key that signs its decisions.
@@ -61,7 +62,7 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewDevice, now: Timest
     let key = new.device_public_key.as_ref().map(serde_json::to_string).transpose();
     query(
         "-- insert_device
-         INSERT INTO devices (tenant_id, device_id, relay_user_linked_id, platform, status, device_name, app_version,
+         INSERT INTO devices (tenant_id, device_id, relay_user_linked_id, platform, status, name_sealed, app_version,
                               device_public_key, address_kind, address, address_state, address_changed_at, generation,
                               created_at, last_seen_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $12, $12)",
@@ -71,7 +72,7 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewDevice, now: Timest
     .bind(new.relay_user_linked_id.as_str())
     .bind(new.platform.as_str())
     .bind(new.status.as_str())
-    .bind(&new.device_name)
+    .bind(new.name_sealed.clone())
     .bind(&new.app_version)
     .bind(key.map_err(|_| StorageError::Corrupt("device key"))?)
     .bind(kind)

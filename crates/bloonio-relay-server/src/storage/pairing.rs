@@ -1,7 +1,6 @@
 //! Rows of `pairings` and `pairing_proofs` (PROTOCOL 4): one live pairing per (tenant, user).
 
 use bloonio_wire::clock::Timestamp;
-use bloonio_wire::device::PreparePairing;
 use bloonio_wire::id::{RelayUserLinkedId, TenantId, UserSocketHash};
 
 use super::{Storage, StorageError, Tx};
@@ -15,19 +14,13 @@ pub struct Pairing {
     pub relay_user_linked_id: RelayUserLinkedId,
     /// The tenant's handle of the user.
     pub user_socket_hash: UserSocketHash,
-    /// The tenant's own id of the user.
-    pub backend_user_id: String,
-    /// The user, for people.
-    pub display_name: String,
-    /// Picture.
-    pub display_logo_url: Option<String>,
 }
 
 /// What became of the attempt to use a proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProofUse {
-    /// It is used now, by this transaction alone.
-    Taken(Box<PreparePairing>),
+    /// It is used now, by this transaction alone; what it says of the user, sealed.
+    Taken(Vec<u8>),
     /// It was used before.
     Used,
     /// It was voided, is over, or was never issued by this database.
@@ -40,9 +33,6 @@ pub(super) fn pairing(row: &Row) -> Result<Pairing, StorageError> {
     Ok(Pairing {
         relay_user_linked_id: text("relay_user_linked_id")?.parse().map_err(|_| corrupt())?,
         user_socket_hash: text("user_socket_hash")?.parse().map_err(|_| corrupt())?,
-        backend_user_id: text("backend_user_id")?,
-        display_name: text("display_name")?,
-        display_logo_url: row.get("display_logo_url")?,
     })
 }
 
@@ -54,18 +44,18 @@ pub async fn insert_proof(
     tx: &mut Tx,
     tenant: &TenantId,
     proof: &Proof,
-    profile: &str,
+    profile_sealed: &[u8],
     now: Timestamp,
 ) -> Result<(), StorageError> {
     void_proofs(tx, tenant, &proof.user_socket_hash, now).await?;
     query(
         "-- insert_proof
-         INSERT INTO pairing_proofs (tenant_id, jti, user_socket_hash, profile, expires_at) VALUES ($1, $2, $3, $4, $5)",
+         INSERT INTO pairing_proofs (tenant_id, jti, user_socket_hash, profile_sealed, expires_at) VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(tenant.as_str())
     .bind(&proof.jti)
     .bind(proof.user_socket_hash.as_str())
-    .bind(profile)
+    .bind(profile_sealed)
     .bind(proof.expires_at.as_millis())
     .execute(&mut *tx)
     .await?;
@@ -105,12 +95,12 @@ pub async fn take_proof(
     proof: &Proof,
     now: Timestamp,
 ) -> Result<ProofUse, StorageError> {
-    let taken: Option<String> = query(
+    let taken: Option<Vec<u8>> = query(
         "-- take_proof
          UPDATE pairing_proofs SET consumed_at = $4
          WHERE tenant_id = $1 AND jti = $2 AND user_socket_hash = $3 AND consumed_at IS NULL AND voided_at IS NULL
            AND expires_at > $4
-         RETURNING profile",
+         RETURNING profile_sealed",
     )
     .bind(tenant.as_str())
     .bind(&proof.jti)
@@ -118,9 +108,8 @@ pub async fn take_proof(
     .bind(now.as_millis())
     .fetch_value(&mut *tx)
     .await?;
-    if let Some(profile) = taken {
-        let profile = serde_json::from_str(&profile).map_err(|_| StorageError::Corrupt("pairing profile"))?;
-        return Ok(ProofUse::Taken(Box::new(profile)));
+    if let Some(profile_sealed) = taken {
+        return Ok(ProofUse::Taken(profile_sealed));
     }
     let used: Option<bool> = query(
         "-- proof_was_used
@@ -144,8 +133,8 @@ pub async fn of_user(
 ) -> Result<Option<Pairing>, StorageError> {
     let row = query(
         "-- pairing_of_user
-         SELECT relay_user_linked_id, user_socket_hash, backend_user_id, display_name, display_logo_url
-         FROM pairings WHERE tenant_id = $1 AND user_socket_hash = $2 AND revoked_at IS NULL",
+         SELECT relay_user_linked_id, user_socket_hash FROM pairings
+         WHERE tenant_id = $1 AND user_socket_hash = $2 AND revoked_at IS NULL",
     )
     .bind(tenant.as_str())
     .bind(user.as_str())
@@ -154,40 +143,33 @@ pub async fn of_user(
     row.as_ref().map(pairing).transpose()
 }
 
-/// Begins a pairing.
+/// Begins a pairing, with what the tenant says of the user, sealed.
 ///
 /// # Errors
 /// [`StorageError::Database`], also if the user has a live one.
 pub async fn insert(
     tx: &mut Tx,
     tenant: &TenantId,
-    linked_id: &RelayUserLinkedId,
-    profile: &PreparePairing,
+    pairing: &Pairing,
+    profile_sealed: &[u8],
     now: Timestamp,
 ) -> Result<(), StorageError> {
     query(
         "-- insert_pairing
-         INSERT INTO pairings (tenant_id, relay_user_linked_id, user_socket_hash, backend_user_id, display_name,
-                               user_email, user_phone, first_name, last_name, display_logo_url, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         INSERT INTO pairings (tenant_id, relay_user_linked_id, user_socket_hash, profile_sealed, created_at)
+         VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(tenant.as_str())
-    .bind(linked_id.as_str())
-    .bind(profile.user_socket_hash.as_str())
-    .bind(&profile.backend_user_id)
-    .bind(&profile.display_name)
-    .bind(&profile.user_email)
-    .bind(&profile.user_phone)
-    .bind(&profile.first_name)
-    .bind(&profile.last_name)
-    .bind(&profile.display_logo_url)
+    .bind(pairing.relay_user_linked_id.as_str())
+    .bind(pairing.user_socket_hash.as_str())
+    .bind(profile_sealed)
     .bind(now.as_millis())
     .execute(&mut *tx)
     .await?;
     Ok(())
 }
 
-/// Takes over what the tenant says of the user now.
+/// Takes over what the tenant says of the user now, sealed.
 ///
 /// # Errors
 /// [`StorageError::Database`].
@@ -195,29 +177,21 @@ pub async fn update_profile(
     tx: &mut Tx,
     tenant: &TenantId,
     linked_id: &RelayUserLinkedId,
-    profile: &PreparePairing,
+    profile_sealed: &[u8],
 ) -> Result<(), StorageError> {
     query(
         "-- update_profile
-         UPDATE pairings SET backend_user_id = $3, display_name = $4, user_email = $5, user_phone = $6,
-                             first_name = $7, last_name = $8, display_logo_url = $9
-         WHERE tenant_id = $1 AND relay_user_linked_id = $2",
+         UPDATE pairings SET profile_sealed = $3 WHERE tenant_id = $1 AND relay_user_linked_id = $2",
     )
     .bind(tenant.as_str())
     .bind(linked_id.as_str())
-    .bind(&profile.backend_user_id)
-    .bind(&profile.display_name)
-    .bind(&profile.user_email)
-    .bind(&profile.user_phone)
-    .bind(&profile.first_name)
-    .bind(&profile.last_name)
-    .bind(&profile.display_logo_url)
+    .bind(profile_sealed)
     .execute(&mut *tx)
     .await?;
     Ok(())
 }
 
-/// Ends the user's pairing; its row stays. `None` means that there was none.
+/// Ends the user's pairing; its row stays, and what it says of the user goes. `None` means that there was none.
 ///
 /// # Errors
 /// [`StorageError`].
@@ -229,7 +203,7 @@ pub async fn revoke(
 ) -> Result<Option<RelayUserLinkedId>, StorageError> {
     let revoked: Option<String> = query(
         "-- revoke_pairing
-         UPDATE pairings SET revoked_at = $3
+         UPDATE pairings SET revoked_at = $3, profile_sealed = NULL
          WHERE tenant_id = $1 AND user_socket_hash = $2 AND revoked_at IS NULL
          RETURNING relay_user_linked_id",
     )

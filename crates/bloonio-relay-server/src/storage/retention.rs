@@ -64,6 +64,11 @@ const RULES: &[(&str, Duration)] = &[
         DEAD_KEPT,
     ),
     (
+        "-- forget_failing_lanes
+         DELETE FROM failing_lanes WHERE lane IN (SELECT lane FROM failing_lanes WHERE last_failed <= $1 LIMIT $2)",
+        DEAD_KEPT,
+    ),
+    (
         // Before the devices, which it refers to.
         "-- forget_grace_of_removed_devices
          DELETE FROM device_grace WHERE (tenant_id, device_id, generation) IN (

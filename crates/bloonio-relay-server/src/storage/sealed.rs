@@ -9,6 +9,14 @@ use super::{Storage, StorageError, Tx};
 pub const SEALED: &[SealedColumn] = &[
     SealedColumn { table: "tenants", label: "tenant-secret", key: None, column: "secret_sealed" },
     bloonio_auth_api::totp::SEALED,
+    SealedColumn {
+        table: "pairings",
+        label: "pairing-profile",
+        key: Some("relay_user_linked_id"),
+        column: "profile_sealed",
+    },
+    SealedColumn { table: "pairing_proofs", label: "pairing-proof", key: Some("jti"), column: "profile_sealed" },
+    SealedColumn { table: "devices", label: "device-name", key: Some("device_id"), column: "name_sealed" },
     SealedColumn { table: "prompts", label: "prompt", key: Some("instruction_id"), column: "content_sealed" },
     SealedColumn { table: "alerts", label: "alert", key: Some("notification_id"), column: "content_sealed" },
 ];

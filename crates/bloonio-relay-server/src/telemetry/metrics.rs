@@ -36,7 +36,9 @@ pub const FCM_PAUSED_UNTIL: &str = "bloonio_fcm_paused_until_seconds";
 pub const FCM_PACE: &str = "bloonio_fcm_pace_per_second";
 /// Whether a breaker (`project`, `ios`, `web`) is open: 1, or 0.
 pub const FCM_BREAKER_OPEN: &str = "bloonio_fcm_breaker_open";
-/// Push addresses taken out of use, by `verdict` (`dead`, `quarantined`).
+/// Push addresses by `state`: `live`, `stale` (silent for 30 days), `dead`, `quarantined`.
+pub const ADDRESSES: &str = "bloonio_push_addresses";
+/// Push addresses taken out of use, by `verdict` (`dead`, `quarantined`, `silent`).
 pub const ADDRESSES_RETIRED: &str = "bloonio_push_addresses_retired_total";
 /// Verdicts against addresses that were not carried out because too many came at once, by `verdict`.
 pub const ADDRESSES_SPARED: &str = "bloonio_push_addresses_spared_total";
@@ -44,6 +46,8 @@ pub const ADDRESSES_SPARED: &str = "bloonio_push_addresses_spared_total";
 pub const ADDRESS_BRAKE: &str = "bloonio_push_brake_engaged";
 /// Callback attempts, by `outcome`.
 pub const CALLBACKS: &str = "bloonio_callbacks_total";
+/// Endpoints that have failed ten times in a row and get one attempt at a time.
+pub const CALLBACK_BREAKERS_OPEN: &str = "bloonio_callback_breakers_open";
 /// Callbacks that wait for an attempt.
 pub const OUTBOX_WAITING: &str = "bloonio_outbox_waiting";
 /// Age of the oldest of them, in seconds.
@@ -56,8 +60,12 @@ pub const LONG_POLLS_OPEN: &str = "bloonio_long_polls_open";
 pub const WORKER_UP: &str = "bloonio_worker_up";
 /// Times that a worker fell over, by `worker`.
 pub const WORKER_RESTARTS: &str = "bloonio_worker_restarts_total";
+/// Rounds of a worker that came to nothing, by `worker`.
+pub const WORKER_ERRORS: &str = "bloonio_worker_errors_total";
 /// Jumps of the system's clock.
 pub const CLOCK_JUMPS: &str = "bloonio_clock_jumps_total";
+/// Seconds by which the clock of another machine is ahead of this one's, by `peer`.
+pub const CLOCK_SKEW: &str = "bloonio_clock_skew_seconds";
 /// Connections to the database, by `pool` and `state`.
 pub const DATABASE_CONNECTIONS: &str = "bloonio_database_connections";
 /// Which relay this is, by `version`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{Instrument, Span, debug_span};
 
 use super::metrics::STAGE_SECONDS;
 
@@ -34,6 +35,28 @@ impl Stage {
             Self::OutboxWait => "outbox_wait",
             Self::Callback => "callback",
         }
+    }
+
+    fn span(self) -> Span {
+        match self {
+            Self::Authenticate => debug_span!("authenticate"),
+            Self::Store => debug_span!("store"),
+            Self::Push => debug_span!("push"),
+            Self::Decide => debug_span!("decide"),
+            Self::OutboxWait => debug_span!("outbox_wait"),
+            Self::Callback => debug_span!("callback"),
+        }
+    }
+
+    /// The stage is `work`, in a span of its own.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn measure<T, E>(self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let stage = self.start();
+        let done = work.instrument(self.span()).await?;
+        stage.over();
+        Ok(done)
     }
 
     /// The stage begins.

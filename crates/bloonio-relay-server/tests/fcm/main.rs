@@ -10,4 +10,7 @@
 mod client;
 mod gate;
 mod google;
+mod relay;
+#[path = "../support/mod.rs"]
+mod support;
 mod tokens;

@@ -12,11 +12,10 @@ use crate::serve;
 use crate::storage::delivery::listing::{self, DeliveryState, Filter};
 use crate::storage::schema::{self, Schema};
 use crate::storage::{Storage, StorageError};
+use crate::telemetry::skew::MOST_SKEW;
 
 /// A callback that waits longer is worth a look.
 const OLD: Duration = Duration::from_secs(300);
-/// Clocks that differ by more refuse each other's signatures now and then.
-const SKEW: Duration = Duration::from_secs(5);
 
 pub(super) async fn examine(config: &StoreConfig) -> Vec<Finding> {
     let check = "database";
@@ -106,7 +105,7 @@ async fn clock(storage: &Storage) -> Result<Finding, StorageError> {
     let before = SystemClock.now();
     let Some(theirs) = schema::clock(storage).await? else { return Ok(Finding::ok(check, "this machine's own")) };
     let skew = if theirs > before { theirs.since(before) } else { before.since(theirs) };
-    Ok(match skew > SKEW {
+    Ok(match skew > MOST_SKEW {
         false => Finding::ok(check, "agrees with this machine's"),
         true => Finding::warn(check, format!("differs by {} s", skew.as_secs()), "synchronise both machines' clocks"),
     })

@@ -4,18 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bloonio_wire::clock::{Clock, SystemClock, Timestamp};
-use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::finding::{Finding, chain};
 use crate::config::Config;
 use crate::net::client::{ExtraRoots, push_client};
 use crate::push::fcm::{Cause, Credentials, FcmClient, Message, SendError};
+use crate::telemetry::skew::{self, MOST_SKEW};
 
-/// A clock that is off by more makes Google refuse the relay's assertions, and callers' signatures fail.
-const SKEW: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// A date counts whatever weekday it claims to be.
-const HTTP_DATE: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
 
 pub(super) async fn examine(config: &Config, ask: bool) -> Vec<Finding> {
     let roots = match ExtraRoots::from_file(config.extra_ca_file.as_deref()) {
@@ -55,16 +51,15 @@ async fn clock(http: &reqwest::Client, config: &Config) -> Finding {
             return Finding::fail(check, found, "let the relay reach it: DNS, firewall, CA certificates");
         }
     };
-    let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
-    match date.and_then(|date| HTTP_DATE.parse_timestamp(date).ok()) {
+    match skew::date(answer.headers()) {
         None => Finding::warn(check, "the answer has no date", "compare this machine's clock by hand"),
-        Some(date) => compared(check, Timestamp::from_millis(date.as_millisecond()), now),
+        Some(date) => compared(check, date, now),
     }
 }
 
 fn compared(check: &'static str, theirs: Timestamp, ours: Timestamp) -> Finding {
     let skew = if theirs > ours { theirs.since(ours) } else { ours.since(theirs) };
-    match skew > SKEW {
+    match skew > MOST_SKEW {
         false => Finding::ok(check, "agrees with FCM's"),
         true => Finding::fail(
             check,

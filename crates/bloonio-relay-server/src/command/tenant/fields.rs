@@ -22,7 +22,7 @@ pub struct ConfigArgs {
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
     pub extra_callback_origins: Option<Vec<String>>,
 
-    /// Refuse calls that carry HMAC #1 alone, without an HTTP message signature.
+    /// Refuse calls that carry HMAC #1 alone, without an HTTP message signature [default of a tenant added here: true].
     #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, default_missing_value = "true")]
     pub require_message_signatures: Option<bool>,
 

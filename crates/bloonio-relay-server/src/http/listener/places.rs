@@ -135,7 +135,8 @@ mod tests {
         drop(one);
         let again = places.take(peer("192.0.2.1")).unwrap();
         drop((two, again));
-        assert_eq!((lock(&places.taken).total, lock(&places.taken).by_address.len()), (0, 0));
+        let taken = lock(&places.taken);
+        assert_eq!((taken.total, taken.by_address.len()), (0, 0));
     }
 
     #[rstest]

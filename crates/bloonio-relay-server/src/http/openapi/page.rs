@@ -77,13 +77,13 @@ pub fn html(document: &Value) -> String {
 fn call(document: &Value, path: &str, method: &str, operation: &Value) -> String {
     let mut out = format!(
         "<section><h3><b class=\"{method}\">{}</b><code>{}</code></h3><p>{} {}</p>",
-        method.to_uppercase(),
+        escaped(&method.to_uppercase()),
         escaped(path),
         text(&operation["summary"]),
         text(&operation["description"]),
         method = escaped(method),
     );
-    let schemes = operation["security"].as_array().into_iter().flatten().flat_map(|scheme| members(scheme));
+    let schemes = operation["security"].as_array().into_iter().flatten().flat_map(members);
     let schemes: Vec<_> = schemes.map(|(name, _)| format!("<code>{}</code>", escaped(name))).collect();
     let who = if schemes.is_empty() { "anybody".to_owned() } else { schemes.join(" or ") };
     let _ = write!(out, "<p>Called by {who}.</p>");
@@ -96,6 +96,9 @@ fn call(document: &Value, path: &str, method: &str, operation: &Value) -> String
     out.push_str(&table("Parameters", &parameters));
     let body = &operation["requestBody"]["content"]["application/json"]["schema"];
     out.push_str(&table("Body", &fields(document, body)));
+    if let Some(example) = operation["requestBody"]["content"]["application/json"].get("example") {
+        let _ = write!(out, "<h4>Example</h4><pre>{}</pre>", escaped(&format!("{example:#}")));
+    }
     let answers = members(&operation["responses"]);
     let answers: Vec<_> = answers
         .map(|(status, answer)| {

@@ -19,6 +19,7 @@ use crate::outbox::callback;
 use crate::push::PushAddress;
 use crate::service::error::ServiceError;
 use crate::service::notice::{self, Notice};
+use crate::service::profile::{open_offer, seal_name, seal_profile};
 use crate::service::receipt;
 use crate::service::tenant::{DeviceAddition, Tenant};
 use crate::storage::delivery::{self, NewDelivery};
@@ -74,23 +75,25 @@ pub async fn register(
     let mut tx = app.storage.begin(tenant_id).await?;
     let now = app.clock.now();
     let profile = match pairing::take_proof(&mut tx, tenant_id, proof, now).await? {
-        ProofUse::Taken(profile) => profile,
+        ProofUse::Taken(sealed) => open_offer(app, tenant_id, &proof.jti, &sealed)?,
         ProofUse::Used => return Err(ErrorCode::PairingProofUsed.into()),
         ProofUse::Void => return Err(ErrorCode::InvalidDeviceToken.into()),
     };
-    let pairing = take_over(app, &mut tx, tenant_id, *profile, now).await?;
+    let pairing = take_over(app, &mut tx, tenant_id, &profile, now).await?;
     let count = device::count(&mut tx, tenant_id, &pairing.relay_user_linked_id, now).await?;
     if count.registered >= MAX_DEVICES {
         return Err(ErrorCode::TooManyDevices.into());
     }
     let first = count.live == 0;
     let waits = !first && tenant.config.device_addition == DeviceAddition::Confirm;
+    let device_id = DeviceId::draw(app.random.as_ref())?;
+    let device_name = introduction.device_name.as_deref();
     let new = NewDevice {
-        device_id: DeviceId::draw(app.random.as_ref())?,
+        name_sealed: device_name.map(|name| seal_name(app, tenant_id, &device_id, name)).transpose()?,
+        device_id,
         relay_user_linked_id: pairing.relay_user_linked_id.clone(),
         platform: introduction.platform,
         status: if waits { DeviceStatus::AwaitingConfirmation } else { DeviceStatus::Active },
-        device_name: introduction.device_name,
         app_version: introduction.app_version,
         device_public_key: introduction.device_public_key,
         address: introduction.address,
@@ -100,7 +103,7 @@ pub async fn register(
     let alert = if count.registered == 0 {
         None
     } else {
-        let notice = Notice::Added { device_id: &new.device_id, device_name: new.device_name.as_deref(), waits };
+        let notice = Notice::Added { device_id: &new.device_id, device_name, waits };
         notice::insert(app, &mut tx, tenant, &pairing.relay_user_linked_id, notice, now).await?
     };
     device::insert(&mut tx, tenant_id, &new, now).await?;
@@ -108,8 +111,8 @@ pub async fn register(
         // Whatever the codes of devices that are gone: the pairing begins anew, and so does its seed.
         app.totp.forget(&mut tx, tenant_id, &pairing.relay_user_linked_id).await?;
     }
-    let totp = hand_over_seed(app, &mut tx, tenant, &pairing, &new).await?;
-    call_back(&mut tx, tenant, &pairing, &new, first, now).await?;
+    let totp = hand_over_seed(app, &mut tx, tenant, &profile, &new).await?;
+    call_back(&mut tx, tenant, (&pairing, &profile), &new, first, now).await?;
     let token = app.tokens.issue_session(app.random.as_ref(), now, tenant_id, &new.device_id, 1)?;
     record(&mut tx, tenant_id, &pairing, &new, first, now).await?;
     app.storage.commit(tx).await?;
@@ -125,7 +128,7 @@ pub async fn register(
     Ok(Registration {
         device_session_token: token.expose().to_owned(),
         expires_in: SESSION_TTL.as_secs(),
-        pairing: info_of(tenant, pairing, new.device_id),
+        pairing: info_of(tenant, pairing, profile, new.device_id),
         device_status: new.status,
         totp,
     })
@@ -172,17 +175,17 @@ async fn hand_over_seed(
     app: &SharedApp,
     tx: &mut Tx,
     tenant: &Tenant,
-    pairing: &Pairing,
+    profile: &PreparePairing,
     new: &NewDevice,
 ) -> Result<Option<TotpSeed>, ServiceError> {
     if new.status != DeviceStatus::Active {
         return Ok(None);
     }
     let enrolment = Enrolment {
-        relay_user_linked_id: &pairing.relay_user_linked_id,
+        relay_user_linked_id: &new.relay_user_linked_id,
         device_id: &new.device_id,
         issuer: tenant.display_name(),
-        account: &pairing.display_name,
+        account: &profile.display_name,
     };
     let made = app.totp.enrol(tx, &tenant.tenant_id, &enrolment).await?;
     Ok(made.map(|uri| TotpSeed { otpauth_uri: uri.expose().to_owned() }))
@@ -193,34 +196,28 @@ async fn take_over(
     app: &SharedApp,
     tx: &mut Tx,
     tenant: &TenantId,
-    profile: PreparePairing,
+    profile: &PreparePairing,
     now: Timestamp,
 ) -> Result<Pairing, ServiceError> {
-    let linked_id = match pairing::of_user(&mut *tx, tenant, &profile.user_socket_hash).await? {
-        Some(pairing) => {
-            pairing::update_profile(tx, tenant, &pairing.relay_user_linked_id, &profile).await?;
-            pairing.relay_user_linked_id
-        }
-        None => {
-            let linked_id = RelayUserLinkedId::draw(app.random.as_ref())?;
-            pairing::insert(tx, tenant, &linked_id, &profile, now).await?;
-            linked_id
-        }
+    if let Some(pairing) = pairing::of_user(&mut *tx, tenant, &profile.user_socket_hash).await? {
+        let linked_id = &pairing.relay_user_linked_id;
+        pairing::update_profile(tx, tenant, linked_id, &seal_profile(app, tenant, linked_id, profile)?).await?;
+        return Ok(pairing);
+    }
+    let pairing = Pairing {
+        relay_user_linked_id: RelayUserLinkedId::draw(app.random.as_ref())?,
+        user_socket_hash: profile.user_socket_hash.clone(),
     };
-    Ok(Pairing {
-        relay_user_linked_id: linked_id,
-        user_socket_hash: profile.user_socket_hash,
-        backend_user_id: profile.backend_user_id,
-        display_name: profile.display_name,
-        display_logo_url: profile.display_logo_url,
-    })
+    let sealed = seal_profile(app, tenant, &pairing.relay_user_linked_id, profile)?;
+    pairing::insert(tx, tenant, &pairing, &sealed, now).await?;
+    Ok(pairing)
 }
 
 /// `pairing-completed` where the pairing had no live device, else `device-added`.
 async fn call_back(
     tx: &mut Tx,
     tenant: &Tenant,
-    pairing: &Pairing,
+    (pairing, profile): (&Pairing, &PreparePairing),
     new: &NewDevice,
     first: bool,
     now: Timestamp,
@@ -230,7 +227,7 @@ async fn call_back(
     let event = PairingEvent {
         tenant_id: &tenant.tenant_id,
         user_socket_hash: &pairing.user_socket_hash,
-        backend_user_id: &pairing.backend_user_id,
+        backend_user_id: &profile.backend_user_id,
         relay_user_linked_id: &pairing.relay_user_linked_id,
         device_id: &new.device_id,
         device_status: new.status,
@@ -249,14 +246,14 @@ async fn call_back(
     Ok(())
 }
 
-fn info_of(tenant: &Tenant, pairing: Pairing, device_id: DeviceId) -> PairingInfo {
+fn info_of(tenant: &Tenant, pairing: Pairing, profile: PreparePairing, device_id: DeviceId) -> PairingInfo {
     PairingInfo {
         tenant_id: tenant.tenant_id.clone(),
         tenant_name: tenant.display_name().to_owned(),
         user_socket_hash: pairing.user_socket_hash,
         relay_user_linked_id: pairing.relay_user_linked_id,
         device_id,
-        display_name: pairing.display_name,
-        display_logo_url: pairing.display_logo_url,
+        display_name: profile.display_name,
+        display_logo_url: profile.display_logo_url,
     }
 }

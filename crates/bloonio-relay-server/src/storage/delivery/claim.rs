@@ -4,6 +4,7 @@ use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
 use tracing::error;
 
+use super::health::TRIPS_AFTER;
 use super::{Claimed, Lease};
 use crate::storage::db::{Row, query};
 use crate::storage::{Storage, StorageError, Tx, hold_queue};
@@ -28,7 +29,7 @@ const CLAIM: &str = "-- claim_deliveries
         SELECT (SELECT min(d.lane) FROM deliveries d WHERE d.state IN ('due', 'sending') AND d.lane > lanes.lane)
         FROM lanes WHERE lanes.lane IS NOT NULL
     ), ready AS (
-        SELECT d.delivery_id, d.next_at, d.attempts > 0 AS retry,
+        SELECT d.delivery_id, d.lane, d.next_at, d.attempts > 0 AS retry,
                row_number() OVER (PARTITION BY lanes.lane ORDER BY d.attempts > 0, d.next_at, d.delivery_id)
                + (SELECT count(*) FROM deliveries b WHERE b.state = 'sending' AND b.lane = lanes.lane AND b.next_at > $1)
                AS place
@@ -50,7 +51,9 @@ const CLAIM: &str = "-- claim_deliveries
         ) AND EXISTS (SELECT 1 FROM tenants t WHERE t.tenant_id = d.tenant_id AND t.status = 'active')
     ), queue AS (
         SELECT delivery_id, retry, row_number() OVER (PARTITION BY retry ORDER BY place, next_at, delivery_id) AS turn
-        FROM ready WHERE place <= $4
+        FROM ready WHERE place <= $4 AND (
+            place = 1 OR NOT EXISTS (SELECT 1 FROM failing_lanes f WHERE f.lane = ready.lane AND f.failures >= $7)
+        )
     )
     UPDATE deliveries SET state = 'sending', attempts = attempts + 1, next_at = $2, lease_token = $3
     WHERE delivery_id IN (
@@ -60,7 +63,8 @@ const CLAIM: &str = "-- claim_deliveries
 
 /// Claims what is due, and what a lapsed lease has left behind, of active tenants: a suspended tenant's callbacks are
 /// held (PROTOCOL 3). Lanes take turns: the first row of every lane comes before the second of any, so that a thousand
-/// rows of one lane delay no other lane's first. So do first attempts and retries, so that neither starves the other.
+/// rows of one lane delay no other lane's first. So do first attempts and retries, so that neither starves the other. A
+/// lane that has tripped has one row in flight (see [`super::health`]).
 ///
 /// One claim at a time, whatever process it is made by: so each sees what the others have in hand, and a lane's places are
 /// counted over all of them. To be called with no row of the outbox changed but by [`super::settle`].
@@ -83,6 +87,7 @@ pub async fn claim(
         .bind(limits.per_lane)
         .bind(limits.total)
         .bind(limits.retries)
+        .bind(TRIPS_AFTER)
         .fetch_all(&mut *tx)
         .await?;
     let mut readable = Vec::with_capacity(rows.len());

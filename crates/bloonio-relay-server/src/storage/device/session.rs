@@ -20,8 +20,8 @@ pub struct Device {
     pub platform: Platform,
     /// Whether it may act.
     pub status: DeviceStatus,
-    /// For people.
-    pub device_name: Option<String>,
+    /// What people call it, sealed.
+    pub name_sealed: Option<Vec<u8>>,
     /// The key that signs its decisions.
     pub device_public_key: Option<DeviceKey>,
     /// Its pairing.
@@ -40,7 +40,7 @@ fn device(row: &Row) -> Result<Device, StorageError> {
         device_id: text("device_id")?.parse().map_err(|_| corrupt())?,
         platform: text("platform")?.parse().map_err(|_| corrupt())?,
         status: text("status")?.parse().map_err(|_| corrupt())?,
-        device_name: row.get("device_name")?,
+        name_sealed: row.get("name_sealed")?,
         device_public_key: key.map(|key| serde_json::from_str(&key)).transpose().map_err(|_| corrupt())?,
         pairing: pairing::pairing(row)?,
         generation: row.get("generation")?,
@@ -60,9 +60,8 @@ pub async fn bearer(
 ) -> Result<Option<Device>, StorageError> {
     let row = query(
         "-- session_bearer
-         SELECT d.device_id, d.platform, d.status, d.device_name, d.device_public_key, d.generation,
-                g.until AS grace_until, p.relay_user_linked_id, p.user_socket_hash, p.backend_user_id, p.display_name,
-                p.display_logo_url
+         SELECT d.device_id, d.platform, d.status, d.name_sealed, d.device_public_key, d.generation,
+                g.until AS grace_until, p.relay_user_linked_id, p.user_socket_hash
          FROM devices d
          JOIN pairings p ON p.tenant_id = d.tenant_id AND p.relay_user_linked_id = d.relay_user_linked_id
          LEFT JOIN device_grace g

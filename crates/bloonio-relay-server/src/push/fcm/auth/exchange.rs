@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{AccessToken, Shared, TokenError, assertion};
 use crate::push::fcm::{answer, wait};
+use crate::telemetry::skew::{self, Peer};
 
 /// Over connection, answer and body together.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,6 +56,9 @@ async fn ask(shared: &Shared) -> Result<AccessToken, TokenError> {
     let response = request.send().await.map_err(|_| TokenError::Unreachable)?;
     let status = response.status().as_u16();
     let retry_after = wait::retry_after(response.headers(), asked_at);
+    if let Some(date) = skew::date(response.headers()) {
+        Peer::Google.says(date, shared.clock.now());
+    }
     let body = answer::read(response, MAX_ANSWER).await.map_err(|_| TokenError::Unreachable)?;
     let bytes = Zeroizing::new(body.bytes);
     let whole = if body.complete { bytes.as_slice() } else { &[] };
