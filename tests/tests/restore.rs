@@ -142,7 +142,9 @@ async fn a99_a_database_file_that_was_set_back_in_its_place_is_noticed() {
     relay.restart().await;
     ask(&bank, "prompt-0001").await;
     assert!(relay.process.terminate().await.unwrap().success());
-    // Served again as it was left, it is no restore.
+    // Served again as it was left, it is no restore, and is not treated by mistake.
+    let refused = run(&relay, &["restored"], &[]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--anyway"), "{refused:?}");
     relay.restart().await;
     assert!(relay.process.terminate().await.unwrap().success());
 

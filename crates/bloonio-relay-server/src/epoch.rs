@@ -141,6 +141,18 @@ impl Memory {
         }
     }
 
+    /// Whether this very database was served from here last, and is not older than it was then.
+    ///
+    /// # Errors
+    /// [`EpochError`], where that cannot be told.
+    pub async fn is_as_left(&self, storage: &Storage) -> Result<bool, EpochError> {
+        match self.check(storage).await {
+            Ok(()) => Ok(Seen::read(&self.path)?.is_some()),
+            Err(failed @ (EpochError::Storage(_) | EpochError::File { .. })) => Err(failed),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Checks the database, and that it is here from now on.
     ///
     /// # Errors

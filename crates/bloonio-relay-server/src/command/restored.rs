@@ -1,5 +1,6 @@
 //! `restored`: what comes after a backup was read back, and before a relay serves it.
 
+use anyhow::ensure;
 use bloonio_wire::clock::SystemClock;
 use clap::Args;
 use serde_json::{Value, json};
@@ -18,6 +19,9 @@ pub struct RestoredArgs {
     /// Let the phones of the backup act, those too that were lost and revoked since it was made.
     #[arg(long, conflicts_with = "moved")]
     pub insecure_keep_devices: bool,
+    /// Treat a database that looks as if it had never been away: the data folder was set back together with it.
+    #[arg(long)]
+    pub anyway: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -30,12 +34,19 @@ impl RestoredArgs {
     pub async fn run(self) -> anyhow::Result<()> {
         let config = super::store(self.store)?;
         let (storage, _keys) = serve::open(&config).await?;
+        let memory = Memory::of(&config.data_dir);
+        // By mistake it would cost every person a pairing.
+        ensure!(
+            self.anyway || !memory.is_as_left(&storage).await?,
+            "this database is as the relay of this data folder has left it; if it was restored together with the folder, use \
+             --anyway"
+        );
         let devices = if self.insecure_keep_devices { Devices::Kept } else { Devices::Removed };
         let answer = match self.moved {
             true => json!({"epoch": restore::accept(&storage, &SystemClock).await?}),
             false => answer(&restore::treat(&storage, &SystemClock, devices).await?, devices),
         };
-        Memory::of(&config.data_dir).keep(&storage).await?;
+        memory.keep(&storage).await?;
         storage.close().await;
         super::print(&serde_json::to_string_pretty(&answer)?)
     }
