@@ -1,5 +1,7 @@
 # The relay as an image: one program, certificates, no shell, no root.
 #
+# Linked against the C library of Debian 12, which both images have. A static one (musl) is possible, and not tested.
+#
 # Both images can be replaced, by the same ones pinned to a digest above all:
 #   docker build --build-arg RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot@sha256:… -t bloonio-relay .
 ARG BUILD_IMAGE=rust:1.94-slim-bookworm

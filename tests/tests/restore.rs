@@ -192,7 +192,8 @@ async fn a99_a_dump_that_was_read_into_another_database_is_not_served_untreated(
     assert_eq!(decide(&jane, "prompt-0001", false).await.status, 200);
     assert!(relay.process.terminate().await.unwrap().success());
 
-    server.sql("postgres", "ALTER DATABASE relay RENAME TO lost; CREATE DATABASE relay").await;
+    server.sql("postgres", "ALTER DATABASE relay RENAME TO lost").await;
+    server.sql("postgres", "CREATE DATABASE relay").await;
     let mut reading = Command::new("pg_restore");
     reading.args(["--exit-on-error", "--dbname", &url]).arg(&dump);
     assert!(reading.status().await.expect("pg_restore").success());

@@ -13,6 +13,9 @@ struct Program {
 const PROGRAMS: &[Program] = &[
     Program { name: "chromium", package: "chromium", wanted_by: "the browser tests" },
     Program { name: "chromedriver", package: "chromium-driver", wanted_by: "the browser tests" },
+    Program { name: "curl", package: "curl", wanted_by: "the test of the operator's guide" },
+    Program { name: "jq", package: "jq", wanted_by: "the test of the operator's guide" },
+    Program { name: "openssl", package: "openssl", wanted_by: "the test of the operator's guide" },
     Program { name: "nginx", package: "nginx-light", wanted_by: "the tests of what is deployed" },
     Program { name: "node", package: "nodejs", wanted_by: "the tests with backends in JavaScript" },
     Program { name: "npm", package: "npm", wanted_by: "the tests with backends in JavaScript" },
