@@ -203,8 +203,11 @@ async fn set_back_after_a_transfer() -> (Scene, String) {
     scene.kill().await;
     scene.redis.kill();
     scene.redis.restart().await;
-    let record = scene.redis.command(&["EXISTS", &format!("bloonio:auth:sudo:{{{key}}}")]).await;
-    assert_eq!(record.trim(), "1", "the approval is back");
+    let record = format!("bloonio:auth:sudo:{{{key}}}");
+    wait::until("the approval to be back", || async {
+        (scene.redis.command(&["EXISTS", &record]).await.trim() == "1").then_some(())
+    })
+    .await;
     (scene, key)
 }
 
