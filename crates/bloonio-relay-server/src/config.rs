@@ -247,10 +247,10 @@ fn base_url(text: &str) -> Result<String, ConfigError> {
 fn database_url(text: String) -> Result<String, ConfigError> {
     let name = "RELAY_DATABASE_URL";
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err(ConfigError::NotYet { name, what: "PostgreSQL" });
+        return Ok(text);
     }
     if !text.starts_with("sqlite://") {
-        return Err(ConfigError::invalid(name, "must begin with sqlite://"));
+        return Err(ConfigError::invalid(name, "must begin with sqlite:// or postgres://"));
     }
     if text.contains(":memory:") || text.contains("mode=memory") {
         return Err(ConfigError::invalid(name, "must name a file: what was promised must outlive the process"));
