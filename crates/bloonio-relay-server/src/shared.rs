@@ -205,6 +205,14 @@ impl Shared {
         }
     }
 
+    /// What Redis does when its memory is full: its `maxmemory-policy`.
+    ///
+    /// # Errors
+    /// [`Away`], also if it is not used, or does not say.
+    pub async fn eviction(&self) -> Result<String, Away> {
+        self.inner.as_deref().ok_or(Away)?.link.eviction().await
+    }
+
     /// Claims `keys` of `tenant` for `remembered`, all or none: `Ok(None)` if one of them was seen before. Whoever gets
     /// them asks the database as well, which alone outlives Redis.
     ///

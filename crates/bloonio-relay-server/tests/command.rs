@@ -14,6 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use support::ADMIN_KEY;
 use support::database::TestDatabase;
 use support::process::{command, complaint, printed, run};
+use support::redis::RedisServer;
 use tempfile::TempDir;
 
 /// Runs a command on a data folder; gives what it printed.
@@ -347,4 +348,20 @@ async fn a_database_of_either_engine_tells_its_schema_and_its_durability() {
     }
     assert_eq!(schema::compare(&storage).await.unwrap(), Schema::Empty);
     storage.close().await;
+}
+
+#[tokio::test]
+async fn redis_is_asked_whether_it_is_there() {
+    let folder = TempDir::new().unwrap();
+    provisioned(folder.path());
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let (content, findings) = doctor(folder.path(), &[], &[("RELAY_REDIS_URL", url.expose())]);
+    assert!(content && level(&findings, "Redis") == "ok", "{findings:?}");
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let (content, findings) = doctor(folder.path(), &[], &[("RELAY_REDIS_URL", url.expose())]);
+    assert!(content && level(&findings, "Redis") == "warn", "{findings:?}");
+    redis.kill();
+    let (content, findings) = doctor(folder.path(), &[], &[("RELAY_REDIS_URL", url.expose())]);
+    assert!(!content && level(&findings, "Redis") == "fail", "{findings:?}");
 }

@@ -6,12 +6,14 @@
 //! | `settings` | public address, keys, proxies, callbacks |
 //! | `files` | data folder, modes, space on the disk |
 //! | `database` | schema, writer, master key, clock, outbox |
+//! | `redis` | whether it is there, and what it forgets |
 //! | `push` | the key file of FCM; on request, FCM itself |
 
 mod database;
 mod files;
 mod finding;
 mod push;
+mod redis;
 mod settings;
 
 use anyhow::bail;
@@ -66,6 +68,7 @@ async fn examine(config: &Config, ask_fcm: bool) -> Vec<Finding> {
     let mut findings = settings::examine(config);
     findings.extend(files::examine(&config.store));
     findings.extend(database::examine(&config.store).await);
+    findings.push(redis::examine(config).await);
     findings.extend(push::examine(config, ask_fcm).await);
     findings
 }

@@ -25,7 +25,8 @@ pub struct StoreArgs {
     #[arg(long, env = "RELAY_DATA_DIR", default_value = "./relay-data", value_name = "DIR")]
     pub relay_data_dir: PathBuf,
 
-    /// Database, sqlite:// and a path [default: relay.db in the data folder].
+    /// Database: sqlite:// and a path, for one relay, or postgres:// and a server, for several [default: relay.db in the data
+    /// folder].
     #[arg(long, env = "RELAY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub relay_database_url: Option<String>,
 

@@ -4,6 +4,7 @@
 //! 2. Connected, and no answer in time: that one call does without, and so do all others for a rest; then one tries again.
 //! 3. No command is sent twice: whoever called has done without by then.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bloonio_wire::secret::Secret;
 use fred::clients::{Client, SubscriberClient};
 use fred::error::Error;
-use fred::interfaces::{ClientLike, LuaInterface, PubsubInterface};
+use fred::interfaces::{ClientLike, ConfigInterface, LuaInterface, PubsubInterface};
 use fred::types::Builder;
 use fred::types::config::{
     Config, ConnectionConfig, PerformanceConfig, ReconnectError, ReconnectPolicy, UnresponsiveConfig,
@@ -106,6 +107,12 @@ impl Link {
     /// Whether it answers.
     pub(super) async fn ping(&self) -> Result<(), Away> {
         self.ask(async { self.client.ping::<String>(None).await }).await.map(|_| ())
+    }
+
+    /// Its `maxmemory-policy`.
+    pub(super) async fn eviction(&self) -> Result<String, Away> {
+        let asked = async { self.client.config_get::<HashMap<String, String>, _>("maxmemory-policy").await };
+        self.ask(asked).await?.remove("maxmemory-policy").ok_or(Away)
     }
 
     async fn ask<T>(&self, command: impl Future<Output = Result<T, Error>>) -> Result<T, Away> {

@@ -70,9 +70,9 @@ impl Claims {
     }
 
     /// What is remembered of the call, so that it is accepted once: HMAC #1, and the nonce where there is one.
-    pub fn replay_keys(&self) -> impl Iterator<Item = [u8; 32]> {
+    pub fn replay_keys(&self) -> Vec<[u8; 32]> {
         let nonce = self.message.as_ref().map(MessageClaim::replay_key);
-        std::iter::once(*self.hmac.as_bytes()).chain(nonce)
+        std::iter::once(*self.hmac.as_bytes()).chain(nonce).collect()
     }
 }
 

@@ -107,7 +107,7 @@ async fn admit(app: &App, parts: &Parts, verified: (Tenant, Claims)) -> Result<T
         return Err(ErrorCode::TenantSuspended.into());
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        let keys: Vec<_> = claims.replay_keys().collect();
+        let keys = claims.replay_keys();
         let keys: Vec<_> = keys.iter().map(<[u8; 32]>::as_slice).collect();
         if !replay::claim(app, &tenant.tenant_id, &keys).await? {
             return Err(ErrorCode::RequestReplayed.into());

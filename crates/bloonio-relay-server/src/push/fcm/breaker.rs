@@ -54,11 +54,12 @@ impl Breaker {
         Some(open.probing_until.filter(|until| now < *until).unwrap_or(open.next_probe))
     }
 
-    /// A message leaves: while it is open, that is the probe.
-    pub(super) fn leaves(&mut self, now: Timestamp) {
+    /// A message leaves. Answers whether it is the probe, which is so while the breaker is open.
+    pub(super) fn leaves(&mut self, now: Timestamp) -> bool {
         if let Some(open) = &mut self.open {
             *open = Open { next_probe: now.plus(PROBE_EVERY), probing_until: Some(now.plus(PROBE_TAKES)) };
         }
+        self.open.is_some()
     }
 
     /// Takes in an answer.
@@ -137,21 +138,22 @@ mod tests {
     fn one_probe_goes_through_and_its_success_closes_it() {
         let mut breaker = open();
         let probe = NOW.plus(secs(120));
-        breaker.leaves(probe);
+        assert!(breaker.leaves(probe));
         assert_eq!(breaker.holds_until(probe), Some(probe.plus(secs(15))), "its answer is waited for");
         assert_eq!(breaker.learn(probe, Evidence::Works), Some(Change::Closed));
         assert_eq!(breaker.holds_until(probe), None);
+        assert!(!breaker.leaves(probe), "it is a message like any other");
     }
 
     #[test]
     fn a_probe_that_fails_or_is_lost_is_followed_by_another_after_two_minutes() {
         let mut breaker = open();
         let probe = NOW.plus(secs(120));
-        breaker.leaves(probe);
+        assert!(breaker.leaves(probe));
         assert_eq!(breaker.learn(probe, BROKEN), None);
         assert_eq!(breaker.holds_until(probe), Some(probe.plus(secs(120))));
         let next = probe.plus(secs(120));
-        breaker.leaves(next);
+        assert!(breaker.leaves(next));
         assert_eq!(breaker.holds_until(next.plus(secs(15))), Some(next.plus(secs(120))), "it never came back");
         assert_eq!(breaker.holds_until(next.plus(secs(120))), None);
     }

@@ -26,6 +26,8 @@ use crate::telemetry::metrics::{FCM_BREAKER_OPEN, FCM_PACE, FCM_PAUSED_UNTIL, FC
 pub(super) struct Permit {
     platform: Platform,
     pauses: u64,
+    /// It is a breaker's probe, which that breaker does not hold.
+    probe: bool,
 }
 
 #[derive(Debug)]
@@ -53,10 +55,16 @@ impl State {
         }
     }
 
+    /// What stands in the way of a message, pace and breakers apart.
+    fn pause(&mut self, now: Timestamp) -> Option<Held> {
+        let until = self.lane.paused_until(now)?;
+        Some(Held { until: self.lane.place_after(until), error: "fcm_paused" })
+    }
+
     /// What stands in the way of a message, pace apart.
     fn obstacle(&mut self, platform: Platform, now: Timestamp) -> Option<Held> {
-        if let Some(until) = self.lane.paused_until(now) {
-            return Some(Held { until: self.lane.place_after(until), error: "fcm_paused" });
+        if let Some(held) = self.pause(now) {
+            return Some(held);
         }
         let own = self.platform(platform).and_then(|(breaker, _)| breaker.holds_until(now));
         let until = self.project.holds_until(now).max(own)?;
@@ -94,10 +102,9 @@ impl Gate {
         }
         tokio::time::sleep(turn.since(now).min(self.patience)).await;
         // What came to be known while it waited concerns it, too.
-        match self.state().obstacle(platform, self.clock.now()) {
-            Some(held) => Err(held),
-            None => Ok(permit),
-        }
+        let (mut state, now) = (self.state(), self.clock.now());
+        let obstacle = if permit.probe { state.pause(now) } else { state.obstacle(platform, now) };
+        obstacle.map_or(Ok(permit), Err)
     }
 
     fn take_turn(&self, platform: Platform, now: Timestamp) -> Result<(Timestamp, Permit), Held> {
@@ -109,11 +116,9 @@ impl Gate {
             Turn::At(turn) => turn,
             Turn::NotBefore(until) => return Err(Held { until, error: "fcm_lane_full" }),
         };
-        state.project.leaves(now);
-        if let Some((breaker, _)) = state.platform(platform) {
-            breaker.leaves(now);
-        }
-        Ok((turn, Permit { platform, pauses: state.lane.pauses() }))
+        let of_project = state.project.leaves(now);
+        let of_platform = state.platform(platform).is_some_and(|(breaker, _)| breaker.leaves(now));
+        Ok((turn, Permit { platform, pauses: state.lane.pauses(), probe: of_project || of_platform }))
     }
 
     /// Learns from an answer.
