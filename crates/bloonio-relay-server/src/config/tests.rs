@@ -33,7 +33,7 @@ fn the_defaults_are_those_of_the_protocol() {
 #[case(&["--relay-admin-key", "a key with blanks that is long enough"], "RELAY_ADMIN_KEY: must be printable")]
 #[case(&["--relay-public-url", "relay.example"], "RELAY_PUBLIC_URL")]
 #[case(&["--relay-public-url", "https://relay.example/?x=1"], "RELAY_PUBLIC_URL")]
-#[case(&["--relay-database-url", "postgres://db/relay"], "RELAY_DATABASE_URL")]
+#[case(&["--relay-database-url", "mysql://db/relay"], "RELAY_DATABASE_URL")]
 #[case(&["--relay-database-url", "sqlite::memory:"], "RELAY_DATABASE_URL")]
 #[case(&["--relay-fcm-endpoint", "http://fcm.example"], "RELAY_FCM_ENDPOINT")]
 #[case(&["--relay-trusted-proxies", "10.0.0.0/8,proxy"], "RELAY_TRUSTED_PROXIES: \"proxy\"")]
@@ -44,6 +44,15 @@ fn the_defaults_are_those_of_the_protocol() {
 fn a_setting_that_cannot_be_used_is_named(#[case] flags: &[&str], #[case] message: &str) {
     let error = config(flags).unwrap_err().to_string();
     assert!(error.starts_with(message), "{error}");
+}
+
+#[rstest]
+#[case("sqlite:///var/lib/bloonio/relay.db", false)]
+#[case("postgres://relay@db.example/relay", true)]
+#[case("postgresql://relay@db.example/relay?sslmode=verify-full", true)]
+fn a_database_of_either_engine_is_taken(#[case] url: &str, #[case] shared: bool) {
+    let store = config(&["--relay-database-url", url]).unwrap().store;
+    assert_eq!((store.database_url.as_deref(), store.is_shared()), (Some(url), shared));
 }
 
 #[test]
