@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod master_key;
+mod secret_file;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -96,7 +97,8 @@ impl StoreConfig {
     ///
     /// # Errors
     /// [`ConfigError`] naming the first setting that cannot be used.
-    pub fn from_args(args: StoreArgs) -> Result<Self, ConfigError> {
+    pub fn from_args(mut args: StoreArgs) -> Result<Self, ConfigError> {
+        secret_file::fill_store(&mut args)?;
         Ok(Self {
             data_dir: args.relay_data_dir,
             database_url: args.relay_database_url.filter(|url| !url.is_empty()).map(database_url).transpose()?,
@@ -168,7 +170,8 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] naming the first setting that cannot be used.
-    pub fn from_args(args: RelayArgs) -> Result<Self, ConfigError> {
+    pub fn from_args(mut args: RelayArgs) -> Result<Self, ConfigError> {
+        secret_file::fill(&mut args)?;
         args.refuse_what_is_not_there_yet()?;
         let mut admin_keys = Vec::new();
         for (name, key) in

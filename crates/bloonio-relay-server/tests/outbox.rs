@@ -609,7 +609,8 @@ async fn a_callbacks_signature_is_in_the_replay_memory_before_it_arrives() {
     rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
     let _running = start(&rig);
     let signature = backend.received(1).await[0].signature();
-    let first = replay::claim(&rig.storage, &tenant.id, signature.as_bytes(), rig.clock.now()).await.unwrap();
+    let first =
+        replay::claim(&rig.storage, &tenant.id, signature.as_bytes(), rig.clock.now(), rig.clock.now()).await.unwrap();
     assert!(!first);
 }
 

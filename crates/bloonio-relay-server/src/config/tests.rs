@@ -55,6 +55,42 @@ fn a_database_of_either_engine_is_taken(#[case] url: &str, #[case] shared: bool)
     assert_eq!((store.database_url.as_deref(), store.is_shared()), (Some(url), shared));
 }
 
+#[rstest]
+fn secrets_come_from_files_too_and_a_line_end_is_no_part_of_them(#[values("", "\n")] end: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let admin = "a".repeat(32);
+    for (name, value) in [
+        ("relay_admin_key", admin.as_str()),
+        ("relay_database_url", "postgres://relay:secret@db/relay"),
+        ("relay_redis_url", "redis://:secret@redis"),
+        ("relay_master_key", "of the file"),
+        ("relay_master_key_previous", "one,two"),
+        ("something_else", "is not looked at"),
+    ] {
+        std::fs::write(folder.path().join(name), format!("{value}{end}")).unwrap();
+    }
+    let config = config(&["--relay-secrets-dir", folder.path().to_str().unwrap()]).unwrap();
+    let admin_keys: Vec<_> = config.admin_keys.iter().map(Secret::expose).collect();
+    assert_eq!(admin_keys, [&admin]);
+    assert_eq!(config.store.database_url.as_deref(), Some("postgres://relay:secret@db/relay"));
+    assert_eq!(config.redis_url.unwrap().expose(), "redis://:secret@redis");
+    assert_eq!(config.store.master_key.unwrap().expose(), "of the file");
+    let previous: Vec<_> = config.store.master_key_previous.iter().map(Secret::expose).collect();
+    assert_eq!(previous, ["one", "two"]);
+}
+
+#[test]
+fn a_secret_in_two_places_is_refused_and_so_is_a_folder_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("relay_admin_key"), "f".repeat(32)).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let twice = config(&["--relay-secrets-dir", path, "--relay-admin-key", &"g".repeat(32)]).unwrap_err().to_string();
+    assert!(twice.starts_with("RELAY_ADMIN_KEY: is given twice") && !twice.contains("ffff"), "{twice}");
+    let missing = folder.path().join("missing");
+    let missing = config(&["--relay-secrets-dir", missing.to_str().unwrap()]).unwrap_err().to_string();
+    assert!(missing.starts_with("cannot read the folder of secrets"), "{missing}");
+}
+
 #[test]
 fn an_admin_key_is_never_shown() {
     let error = config(&["--relay-admin-key", "hush-hush"]).unwrap_err();
