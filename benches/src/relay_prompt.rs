@@ -70,7 +70,8 @@ impl Bench {
         let tenant = TenantId::parse(self.site.tenants[n as usize % TENANTS].tenant_id.as_str())?;
         let mut key = [0; 32];
         key[..8].copy_from_slice(&n.to_be_bytes());
-        ensure!(replay::claim(&self.site.storage, &tenant, &key, SystemClock.now()).await?, "a key was used twice");
+        let now = SystemClock.now();
+        ensure!(replay::claim(&self.site.storage, &tenant, &key, now, now).await?, "a key was used twice");
         self.store().await
     }
 
