@@ -6,10 +6,16 @@ mod drive;
 mod instructions;
 mod load;
 mod noisy;
+mod open_prompts;
+mod play;
 mod quiet_relay;
 mod redis;
+mod relay;
+mod relay_prompt;
+mod relay_read;
 mod release;
 mod serve;
+mod site;
 mod stats;
 mod waiting;
 
@@ -64,12 +70,45 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         noise: u32,
     },
-    /// Run a relay; what `noisy` asks.
+    /// Compare a signed read at the relay with a bare handler that verifies the same, A B B A; starts a private PostgreSQL.
+    RelayRead {
+        /// How often A B B A is played.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Reads of each play.
+        #[arg(long, default_value_t = 500)]
+        reads: usize,
+    },
+    /// Compare a signed prompt to one stream device with the transaction that it makes, A B C C B A; starts a private PostgreSQL.
+    RelayPrompt {
+        /// How often A B C C B A is played.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Prompts of each play.
+        #[arg(long, default_value_t = 200)]
+        prompts: usize,
+    },
+    /// Measure memory and latencies beside many open prompts, sizes in turn; starts a private PostgreSQL.
+    OpenPrompts {
+        /// How often the sizes are played forwards and backwards.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Calls of each play.
+        #[arg(long, default_value_t = 100)]
+        calls: usize,
+        /// Open prompts of the largest size; the others are a tenth and a hundredth of it.
+        #[arg(long, default_value_t = 100_000)]
+        most: usize,
+    },
+    /// Run a relay; what the commands about the relay ask.
     #[command(hide = true)]
     Relay {
         #[command(flatten)]
         args: Box<RelayArgs>,
     },
+    /// Verify signed reads; what `relay-read` compares with.
+    #[command(hide = true)]
+    Verify,
     /// Answer some requests in this process; what `instructions` counts.
     #[command(hide = true)]
     Drive { framework: Framework, scene: Scene, prepared: usize, executed: usize },
@@ -90,7 +129,11 @@ fn main() -> anyhow::Result<()> {
             println!("\nWith Redis:\n");
             noisy::run(rounds, calls, noise, Some(&PrivateRedis::start()?.url()))
         }
-        Command::Relay { args } => noisy::relay(*args),
+        Command::RelayRead { rounds, reads } => relay_read::run(rounds, reads),
+        Command::RelayPrompt { rounds, prompts } => relay_prompt::run(rounds, prompts),
+        Command::OpenPrompts { rounds, calls, most } => open_prompts::run(rounds, calls, most),
+        Command::Relay { args } => relay::serve(*args),
+        Command::Verify => relay_read::serve(),
         Command::Drive { framework, scene, prepared, executed } => drive::run(framework, scene, prepared, executed),
         Command::Serve { framework, redis } => serve::run(framework, redis),
     }

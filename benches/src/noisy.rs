@@ -4,34 +4,24 @@
 //! process of its own, on SQLite, with a Redis where one is named; the pace is fixed, since callers as fast as they can be
 //! would measure the machine and not the relay.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use bloonio_relay_server::config::{Config, RelayArgs};
 use bloonio_sudo::Secret;
 use bloonio_sudo::wire::clock::{Clock, SystemClock, Timestamp};
 use bloonio_sudo::wire::{header, sign};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use crate::relay::{ADMIN_KEY, Relay};
 use crate::stats::{now, quantile, spread};
 
-const ADMIN_KEY: &str = "admin-key-of-the-benchmark-0123456789";
 /// Of the noisy tenant, calls a minute.
 const NOISY_LIMIT: u32 = 60;
 /// Answered with 404, after everything that a call goes through.
 const LOOK: &str = "/api/v1/relay/fetch/outcome?instruction_id=nobody-knows";
 const CANCEL: &str = "/api/v1/relay/cancel/auth-challenge";
-
-/// Runs the relay, for [`run`]'s own use.
-pub fn relay(args: RelayArgs) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(bloonio_relay_server::serve::serve(Config::from_args(args)?))
-}
 
 /// Prints the comparison.
 pub fn run(rounds: usize, calls: usize, noise: u32, redis: Option<&str>) -> anyhow::Result<()> {
@@ -69,7 +59,8 @@ struct Bench {
 
 impl Bench {
     async fn start(redis: Option<&str>) -> anyhow::Result<Arc<Self>> {
-        let relay = Relay::start(redis)?;
+        let settings: Vec<_> = redis.map(|url| ("RELAY_REDIS_URL", url)).into_iter().collect();
+        let relay = Relay::start(&settings)?;
         let http = reqwest::Client::builder().no_proxy().build()?;
         let quiet = provision(&http, &relay.url, 10_000).await?;
         let noisy = provision(&http, &relay.url, NOISY_LIMIT).await?;
@@ -169,35 +160,4 @@ async fn provision(http: &reqwest::Client, url: &str, per_min: u32) -> anyhow::R
     let answer: Value = serde_json::from_slice(&request.send().await?.bytes().await?)?;
     let text = |name: &str| answer["data"][name].as_str().map(str::to_owned).with_context(|| answer.to_string());
     Ok(Tenant { id: text("tenant_id")?, secret: Secret::new(text("tenant_secret")?) })
-}
-
-/// The relay as a process of its own, gone with the run.
-struct Relay {
-    process: Child,
-    url: String,
-    _folder: TempDir,
-}
-
-impl Relay {
-    fn start(redis: Option<&str>) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("relay").env("RELAY_LISTEN", "127.0.0.1:0").env("RELAY_ADMIN_KEY", ADMIN_KEY);
-        command.env("RELAY_DATA_DIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::null());
-        if let Some(url) = redis {
-            command.env("RELAY_REDIS_URL", url);
-        }
-        let mut process = command.spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().context("standard output is piped")?).read_line(&mut line)?;
-        let url = line.trim_end().strip_prefix("listening on ").context("the relay does not start")?.to_owned();
-        Ok(Self { process, url, _folder: folder })
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -47,6 +47,15 @@ fn a_setting_that_cannot_be_used_is_named(#[case] flags: &[&str], #[case] messag
 }
 
 #[rstest]
+#[case("sqlite:///var/lib/bloonio/relay.db", false)]
+#[case("postgres://relay@db.example/relay", true)]
+#[case("postgresql://relay@db.example/relay?sslmode=verify-full", true)]
+fn a_database_of_either_engine_is_taken(#[case] url: &str, #[case] shared: bool) {
+    let store = config(&["--relay-database-url", url]).unwrap().store;
+    assert_eq!((store.database_url.as_deref(), store.is_shared()), (Some(url), shared));
+}
+
+#[rstest]
 fn secrets_come_from_files_too_and_a_line_end_is_no_part_of_them(#[values("", "\n")] end: &str) {
     let folder = tempfile::tempdir().unwrap();
     let admin = "a".repeat(32);

@@ -21,8 +21,8 @@ const REMEMBER: &str = "-- remember_replay
     INSERT INTO replays (tenant_id, seen_key, expires_at) VALUES ($1, $2, $3)
     ON CONFLICT (tenant_id, seen_key) DO UPDATE SET expires_at = excluded.expires_at WHERE replays.expires_at <= $4";
 
-/// Claims `key` for a request of `tenant`, signed at `signed_at`; `false` means that it was seen before. One statement, so of any number of equal
-/// requests one gets it.
+/// Claims `key` for a request of `tenant`, signed at `signed_at`; `false` means that it was seen before. One statement, so
+/// of any number of equal requests one gets it.
 ///
 /// # Errors
 /// [`StorageError::Database`].
