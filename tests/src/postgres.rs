@@ -75,7 +75,9 @@ impl PostgresServer {
             if this_run.contains("database system is ready to accept connections") {
                 return Some(true);
             }
-            this_run.contains("FATAL").then_some(false)
+            // Whoever asks too early is refused with FATAL as well, which says nothing about the server.
+            let fatal = |line: &str| line.contains("FATAL") && !line.contains("the database system is");
+            this_run.lines().any(fatal).then_some(false)
         })
         .await
     }

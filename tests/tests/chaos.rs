@@ -24,18 +24,18 @@ async fn whatever_fails_every_decision_arrives_once_and_where_it_belongs() {
     let load = Load { plan: &plan, crowd: &crowd, ledger: &ledger, ears: &ears };
 
     let steps = script::steps(&plan);
-    let played = async { tokio::join!(load.run(), script::play(&steps, &plan, &mut cluster, &crowd, &ledger)) };
-    tokio::select! {
-        _ = played => {}
-        () = ears.listen(&crowd, &ledger) => {}
-        () = report::progress("load", &plan, &crowd, &ledger) => {}
-    }
+    let played = async { tokio::join!(script::play(&steps, &plan, &mut cluster, &crowd, &ledger), load.run()).0 };
+    let steps = tokio::select! {
+        steps = played => steps,
+        () = ears.listen(&crowd, &ledger) => unreachable!("phones listen for ever"),
+        () = report::progress("load", &plan, &crowd, &ledger) => unreachable!("progress is told for ever"),
+    };
     tokio::select! {
         () = findings::drained(&cluster) => {}
         () = report::progress("drain", &plan, &crowd, &ledger) => {}
     }
     let findings = findings::look(load, &cluster).await;
-    report::table(&plan, &ledger, &findings.tally);
+    report::table(&plan, steps, &ledger, &findings.tally);
     if !findings.wrong.is_empty() {
         cluster.keep_logs();
         let shown: Vec<_> = findings.wrong.iter().take(SHOWN).collect();

@@ -30,7 +30,11 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Self {
-        let (relay, redis) = (Relay::start().await, RedisServer::start_durable().await);
+        Self::set_on(RedisServer::start_durable().await).await
+    }
+
+    async fn set_on(redis: RedisServer) -> Self {
+        let relay = Relay::start().await;
         let folder = tempfile::tempdir().unwrap();
         let tenant = relay.operator().provision("Careful Bank").await;
         let jane = &hex::encode(Sha256::digest("bloonio-demo:jane"))[..32];
@@ -188,4 +192,42 @@ async fn a28_kill_9_at_any_moment_does_it_once() {
         assert!(ran(&answer) || answer.error() == "SUDO_ACTION_EXPIRED", "round {round}: {answer:?}");
         assert_eq!(scene.transfers().await, round as i64, "round {round}");
     }
+}
+
+/// A Redis that comes back as it was saved: with an approval in it that was used since.
+async fn set_back_after_a_transfer() -> (Scene, String) {
+    let mut scene = Scene::set_on(RedisServer::start().await).await;
+    let key = scene.approved().await;
+    assert_eq!(scene.redis.command(&["SAVE"]).await.trim(), "OK");
+    assert!(ran(&scene.bank.transfer(Some(&key)).await));
+    scene.kill().await;
+    scene.redis.kill();
+    scene.redis.restart().await;
+    let record = scene.redis.command(&["EXISTS", &format!("bloonio:auth:sudo:{{{key}}}")]).await;
+    assert_eq!(record.trim(), "1", "the approval is back");
+    (scene, key)
+}
+
+#[tokio::test]
+async fn a99_a_redis_set_back_revives_no_approval_that_was_consumed_in_the_applications_own_transaction() {
+    let (mut scene, key) = set_back_after_a_transfer().await;
+    scene.restart().await;
+    scene.bank.transfer(Some(&key)).await.expect_error(403, "SUDO_ACTION_EXPIRED");
+    assert_eq!(scene.transfers().await, 1);
+}
+
+#[tokio::test]
+async fn a99_approvals_that_were_deleted_after_redis_was_set_back_are_unknown_and_asked_for_again() {
+    let (mut scene, key) = set_back_after_a_transfer().await;
+    // The command of docs/src/backup.md.
+    let port = scene.redis.port;
+    let delete =
+        format!("redis-cli -p {port} --scan --pattern 'bloonio:auth:sudo:*' | xargs -r redis-cli -p {port} unlink");
+    let deleted = tokio::process::Command::new("sh").args(["-c", &delete]).status().await.unwrap();
+    assert!(deleted.success());
+    scene.restart().await;
+    scene.bank.transfer(Some(&key)).await.expect_error(403, "SUDO_ACTION_EXPIRED");
+    let again = scene.approved().await;
+    assert!(ran(&scene.bank.transfer(Some(&again)).await));
+    assert_eq!(scene.transfers().await, 2);
 }

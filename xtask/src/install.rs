@@ -1,6 +1,6 @@
 //! The programs that tests start and cargo does not build: installed where they are missing and this may be done.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, and the Debian package that has it.
@@ -13,6 +13,7 @@ struct Program {
 const PROGRAMS: &[Program] = &[
     Program { name: "chromium", package: "chromium", wanted_by: "the browser tests" },
     Program { name: "chromedriver", package: "chromium-driver", wanted_by: "the browser tests" },
+    Program { name: "nginx", package: "nginx-light", wanted_by: "the tests of what is deployed" },
     Program { name: "node", package: "nodejs", wanted_by: "the tests with backends in JavaScript" },
     Program { name: "npm", package: "npm", wanted_by: "the tests with backends in JavaScript" },
     Program { name: "python3", package: "python3", wanted_by: "the tests with backends in Python" },
@@ -43,8 +44,9 @@ pub fn packages_of_debian(packages: &[&str]) -> bool {
 
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-        && (program != "psql" || has_postgres_server())
+    // Debian keeps servers in a folder that is on root's path alone.
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.into_iter().any(|folder| folder.join(program).is_file()) && (program != "psql" || has_postgres_server())
 }
 
 /// The client can be there without the server, which Debian keeps off the path.

@@ -15,6 +15,7 @@
 //! second code; it never lets one code decide twice. The other order could.
 
 pub mod code;
+pub mod restored;
 mod room;
 mod row;
 pub mod throttle;

@@ -1,12 +1,14 @@
 //! What the command line can do.
 
 pub mod audit;
+pub mod backup;
 pub mod callbacks;
 pub mod doctor;
 pub mod healthcheck;
 pub mod migrate;
 pub mod output;
 pub mod rekey;
+pub mod restored;
 pub mod tenant;
 
 use bloonio_wire::code::ErrorCode;
@@ -42,6 +44,11 @@ pub enum Command {
     /// Look at the audit trail, and verify that nothing of it was changed.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Copy a SQLite database to a file, beside running relays. The master key is not in it.
+    Backup(backup::BackupArgs),
+    /// Treat a database that was restored from a backup, before a relay serves it: nothing that may have been answered, used,
+    /// ended or replaced since then holds any more. No relay may be running.
+    Restored(restored::RestoredArgs),
     /// Print the OpenAPI document of the relay.
     Openapi,
     /// Ask a running relay whether it is ready; exit code 0 if it is.
@@ -66,6 +73,8 @@ impl Command {
             Self::Callbacks(command) => command.run().await,
             Self::Audit(command) => command.run().await,
             Self::Rekey(args) => args.run().await,
+            Self::Backup(args) => args.run().await,
+            Self::Restored(args) => args.run().await,
             Self::Openapi => print(&http::openapi::json()?),
             Self::Healthcheck(args) => args.run().await,
         }

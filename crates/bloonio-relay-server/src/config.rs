@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod master_key;
+mod secret_file;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -96,7 +97,8 @@ impl StoreConfig {
     ///
     /// # Errors
     /// [`ConfigError`] naming the first setting that cannot be used.
-    pub fn from_args(args: StoreArgs) -> Result<Self, ConfigError> {
+    pub fn from_args(mut args: StoreArgs) -> Result<Self, ConfigError> {
+        secret_file::fill_store(&mut args)?;
         Ok(Self {
             data_dir: args.relay_data_dir,
             database_url: args.relay_database_url.filter(|url| !url.is_empty()).map(database_url).transpose()?,
@@ -168,7 +170,8 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] naming the first setting that cannot be used.
-    pub fn from_args(args: RelayArgs) -> Result<Self, ConfigError> {
+    pub fn from_args(mut args: RelayArgs) -> Result<Self, ConfigError> {
+        secret_file::fill(&mut args)?;
         args.refuse_what_is_not_there_yet()?;
         let mut admin_keys = Vec::new();
         for (name, key) in
@@ -247,10 +250,10 @@ fn base_url(text: &str) -> Result<String, ConfigError> {
 fn database_url(text: String) -> Result<String, ConfigError> {
     let name = "RELAY_DATABASE_URL";
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err(ConfigError::NotYet { name, what: "PostgreSQL" });
+        return Ok(text);
     }
     if !text.starts_with("sqlite://") {
-        return Err(ConfigError::invalid(name, "must begin with sqlite://"));
+        return Err(ConfigError::invalid(name, "must begin with sqlite:// or postgres://"));
     }
     if text.contains(":memory:") || text.contains("mode=memory") {
         return Err(ConfigError::invalid(name, "must name a file: what was promised must outlive the process"));

@@ -8,6 +8,7 @@
 //! | [`push`] | FCM, and the stream of server-sent events |
 //! | [`outbox`] | callbacks: claim, attempt, settle |
 //! | [`keys`] | which master keys the database needs, and how one replaces another |
+//! | [`epoch`] | whether this is the database that the relays worked on last, and what becomes of an older one |
 //! | [`shared`] | what several instances share over Redis |
 //! | [`net`] | the guard on every address that a tenant can name |
 //! | [`audit`] | what happened, in chains that show whether they were changed |
@@ -18,6 +19,7 @@ pub mod app;
 pub mod audit;
 pub mod command;
 pub mod config;
+pub mod epoch;
 pub mod http;
 pub mod hub;
 pub mod keys;

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::app::{App, AppParts};
 use crate::config::{Config, StoreConfig, master_key};
+use crate::epoch::Memory;
 use crate::http::{listener, router};
 use crate::keys::{self, KeysError};
 use crate::net::client::{ExtraRoots, push_connections};
@@ -95,6 +96,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let sender = push_sender(&config, &roots, &clock)?;
     let shared = shared(&config, random.as_ref()).context("RELAY_REDIS_URL")?;
     let (storage, keys) = open(&config.store).await?;
+    Memory::of(&config.store.data_dir).admit(&storage).await?;
     let socket = bind("RELAY_LISTEN", &config.listen).await?;
     let address = socket.local_addr()?;
     let admin = match &config.admin_listen {
@@ -131,10 +133,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let stopping = app.stopping.clone();
     app.tracker.spawn(async move {
         tokio::select! {
-            () = signals.received() => tracing::info!("stopping"),
+            () = signals.received() => (),
             () = stopping.cancelled() => (),
         }
         stopping.cancel();
+        tracing::info!("stopping");
     });
     announce(address)?;
     introduction::started(&app, address, &outbox_limits, &push_limits);

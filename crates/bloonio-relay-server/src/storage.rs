@@ -17,10 +17,12 @@ pub mod alert;
 pub mod audit;
 pub mod delivery;
 pub mod device;
+pub mod epoch;
 pub mod pairing;
 pub mod prompt;
 pub mod push;
 pub mod replay;
+pub mod restore;
 pub mod retention;
 pub mod schema;
 pub mod seal_key;
@@ -90,6 +92,7 @@ const STEPS: &[Step] = &[
     step!(3, "audit", "0003_audit.sql"),
     step!(4, "failing lanes", "0004_failing_lanes.sql"),
     step!(6, "sealed", "0006_sealed.sql"),
+    step!(10, "epoch", "0010_epoch.sql"),
 ];
 
 /// Where the migrations that were run are counted. It must never change: they would be run again.

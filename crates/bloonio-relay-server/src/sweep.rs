@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, SharedApp};
+use crate::epoch::Memory;
 use crate::keys;
 use crate::push::hygiene::Hygiene;
 use crate::storage::{StorageError, pairing, replay, retention, schema};
@@ -33,6 +34,16 @@ pub(crate) async fn run(app: SharedApp) {
             metrics::counter!(WORKER_ERRORS, "worker" => "sweep").increment(1);
             tracing::error!(error = &failure as &dyn std::error::Error, "sweeping failed; it comes again");
         }
+        remember(&app).await;
+    }
+    // What was done since the last round.
+    remember(&app).await;
+}
+
+/// Keeps in the data folder how far the database is, so that an older one is noticed.
+async fn remember(app: &Arc<App>) {
+    if let Err(failure) = Memory::of(&app.config.store.data_dir).keep(&app.storage).await {
+        tracing::error!(error = &failure as &dyn std::error::Error, "cannot keep how far the database is");
     }
 }
 

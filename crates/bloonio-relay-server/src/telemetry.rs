@@ -18,6 +18,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
+/// Whether a line that cannot be written is complained of, on standard error, by panicking where that is what is gone: a
+/// relay whose log nobody reads any more must go on, and stop when it is told to.
+const COMPLAIN: bool = false;
+
 /// Log target of the audit trail: one line for every operator call, and for what happens to one-time codes.
 pub const AUDIT: &str = "bloonio::audit";
 
@@ -39,6 +43,7 @@ fn start(format: LogFormat, default: &str) {
     }
     let colours = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let builder = builder.log_internal_errors(COMPLAIN);
     // A second subscriber is refused; the first one keeps working.
     let _ = match format {
         LogFormat::Text => builder.try_init(),
@@ -60,7 +65,7 @@ fn start_with_traces(format: LogFormat, filter: EnvFilter) {
         Err(failure) => (None, Some(failure)),
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines = lines.with_ansi(std::io::stderr().is_terminal());
+    let lines = lines.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(COMPLAIN);
     let subscriber = tracing_subscriber::registry().with(traces);
     // A second subscriber is refused; the first one keeps working.
     let _ = match format {

@@ -216,7 +216,9 @@ fn a_relay_that_can_run_is_found_well() {
     for check in ["public address", "admin key", "trusted proxies", "callback guard", "data folder", "master key"] {
         assert_eq!(level(&findings, check), "ok", "{findings:?}");
     }
-    for check in ["database", "schema", "durability", "master key and database", "outbox", "dead callbacks"] {
+    for check in
+        ["database", "schema", "durability", "master key and database", "restored database", "outbox", "dead callbacks"]
+    {
         assert_eq!(level(&findings, check), "ok", "{findings:?}");
     }
     for finding in &findings {

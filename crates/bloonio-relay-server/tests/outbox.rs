@@ -13,10 +13,10 @@ use bloonio_relay_server::net::guard::{Guard, GuardPolicy};
 use bloonio_relay_server::outbox::{Outbox, OutboxLimits, OutboxParts};
 use bloonio_relay_server::shared::herald::Herald;
 use bloonio_relay_server::storage::db::{query, query_for};
-use bloonio_relay_server::storage::delivery::claim::ClaimLimits;
+use bloonio_relay_server::storage::delivery::claim::{self, ClaimLimits};
 use bloonio_relay_server::storage::delivery::listing::{self, DeliveryRow, DeliveryState};
 use bloonio_relay_server::storage::delivery::{Claimed, Lease, Settlement};
-use bloonio_relay_server::storage::replay;
+use bloonio_relay_server::storage::{Tx, replay};
 use bloonio_wire::clock::Clock;
 use bloonio_wire::header;
 use receiver::{Behaviour, Receiver};
@@ -609,7 +609,8 @@ async fn a_callbacks_signature_is_in_the_replay_memory_before_it_arrives() {
     rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
     let _running = start(&rig);
     let signature = backend.received(1).await[0].signature();
-    let first = replay::claim(&rig.storage, &tenant.id, signature.as_bytes(), rig.clock.now()).await.unwrap();
+    let first =
+        replay::claim(&rig.storage, &tenant.id, signature.as_bytes(), rig.clock.now(), rig.clock.now()).await.unwrap();
     assert!(!first);
 }
 
@@ -870,5 +871,43 @@ async fn what_waits_and_what_became_of_it_is_measured() {
     let metrics = relay.send(request()).await.text;
     for gauge in ["bloonio_outbox_waiting ", "bloonio_outbox_oldest_seconds "] {
         assert!(metrics.lines().any(|line| line.starts_with(gauge)), "{metrics}");
+    }
+}
+
+/// On PostgreSQL, where the server counts them; SQLite does not.
+async fn rows_read(tx: &mut Tx) -> i64 {
+    let counted = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'deliveries'";
+    query(counted).fetch_one(tx).await.unwrap().at(0).unwrap()
+}
+
+#[tokio::test]
+async fn a_claim_looks_at_no_row_often_however_many_are_kept_and_wait() {
+    const KEPT: usize = 600;
+    const WAITING: usize = 300;
+    let rig = Rig::new().await;
+    let limits = ClaimLimits { per_lane: 8, total: 64, retries: 32 };
+    for name in ["a", "b", "c"] {
+        let (tenant, url) = (rig.tenant().await, format!("https://{name}.test/"));
+        let subjects: Vec<_> = (0..KEPT + WAITING).map(|number| format!("{name}-{number:08}")).collect();
+        rig.decide_at(rig.clock.now(), &tenant.id, &subjects, &url).await;
+        query(
+            "UPDATE deliveries SET state = 'acknowledged'
+             WHERE delivery_id IN (SELECT delivery_id FROM deliveries WHERE tenant_id = $1 LIMIT $2)",
+        )
+        .bind(tenant.id.as_str())
+        .bind(i64::try_from(KEPT).unwrap())
+        .execute(rig.storage.writer())
+        .await
+        .unwrap();
+    }
+    let now = rig.clock.now();
+    let lease = Lease { token: "lease".to_owned(), until: now.plus(Duration::from_secs(20)) };
+    let mut tx = rig.storage.begin_shared().await.unwrap();
+    let claimed = claim::claim(&mut tx, now, &lease, limits).await.unwrap();
+    assert_eq!(claimed.len(), 3 * 8, "the places of each lane");
+    if rig.storage.is_shared() {
+        let all = i64::try_from(3 * (KEPT + WAITING)).unwrap();
+        let read = rows_read(&mut tx).await;
+        assert!(read < 2 * all, "{read} rows were read of {all}");
     }
 }

@@ -3,9 +3,10 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Stdio;
 
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::header;
@@ -173,6 +174,22 @@ fn half_a_request_does_not_hold_up_the_end_for_ever() {
     assert_eq!(relay.ended().0.code(), Some(0));
 }
 
+/// As when the program that collects the log has ended.
+#[test]
+fn a_relay_whose_log_nobody_reads_any_more_still_stops() {
+    let folder = TempDir::new().unwrap();
+    let mut command = command(&["serve"]);
+    command.env("RELAY_LISTEN", "127.0.0.1:0").env("RELAY_DATA_DIR", folder.path()).env("RUST_LOG", "trace");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("listening on "), "{line}");
+    let order = format!("kill -TERM {}", child.id());
+    assert!(std::process::Command::new("sh").args(["-c", &order]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[tokio::test]
 async fn a103_nothing_confidential_is_ever_logged() {
     let folder = TempDir::new().unwrap();
@@ -240,7 +257,7 @@ async fn tenants_and_what_was_seen_outlive_a_kill() {
 #[case::short_key(&[("RELAY_ADMIN_KEY", "too-short")], "RELAY_ADMIN_KEY: must have at least 32 bytes")]
 #[case::master_key(&[("RELAY_MASTER_KEY", "c2hvcnQ=")], "RELAY_MASTER_KEY: the master key must be 32 bytes in base64")]
 #[case::redis(&[("RELAY_REDIS_URL", "http://127.0.0.1")], "RELAY_REDIS_URL: the address of Redis must be")]
-#[case::postgres(&[("RELAY_DATABASE_URL", "postgres://db/relay")], "RELAY_DATABASE_URL is set, but")]
+#[case::no_database(&[("RELAY_DATABASE_URL", "mysql://db/relay")], "RELAY_DATABASE_URL: must begin with")]
 #[case::credentials(&[("RELAY_FCM_CREDENTIALS", "/nowhere/key.json")], "RELAY_FCM_CREDENTIALS")]
 #[case::roots(&[("RELAY_EXTRA_CA_FILE", "/nowhere/ca.pem")], "cannot read the certificates in /nowhere/ca.pem")]
 #[case::listen(&[("RELAY_LISTEN", "127.0.0.1:no")], "cannot listen on 127.0.0.1:no")]

@@ -19,7 +19,7 @@ pub type Tally = Vec<(&'static str, u64)>;
 /// Questions looked at at once.
 pub const AT_ONCE: usize = 16;
 /// Between two looks at the outbox.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What was found.
 #[derive(Debug, Default)]

@@ -1,11 +1,13 @@
 //! Progress while it runs, and the table in the end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::crowd::Crowd;
 use super::findings::Tally;
 use super::ledger::{Ledger, Progress};
 use super::plan::Plan;
+use super::script::Step;
 
 /// Between two lines.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -44,8 +46,13 @@ fn line(phase: &str, plan: &Plan, progress: Progress, acknowledged: usize) {
 }
 
 /// The table.
-pub fn table(plan: &Plan, ledger: &Ledger, tally: &Tally) {
+pub fn table(plan: &Plan, steps: &[Step], ledger: &Ledger, tally: &Tally) {
     println!("\nchaos: {} prompts, seed {}", plan.prompts, plan.seed);
+    let mut kinds = BTreeMap::<_, usize>::new();
+    steps.iter().for_each(|step| *kinds.entry(step.name()).or_default() += 1);
+    for (kind, count) in kinds {
+        println!("  {count:>8}  times {kind}");
+    }
     for (what, count) in tally {
         println!("  {count:>8}  {what}");
     }

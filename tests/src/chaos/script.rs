@@ -31,6 +31,21 @@ pub enum Step {
     Hook(usize, Mood),
 }
 
+impl Step {
+    /// For the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relay(_) => "relay killed",
+            Self::Relays(_) => "two relays killed",
+            Self::Postgres => "PostgreSQL crashed",
+            Self::PostgresAndRelay(_) => "PostgreSQL crashed and a relay killed",
+            Self::Redis => "Redis killed",
+            Self::Fcm(_) => "FCM failing",
+            Self::Hook(..) => "a receiver failing",
+        }
+    }
+}
+
 /// How FCM fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
@@ -74,17 +89,24 @@ fn deck(dice: &Dice) -> Vec<Step> {
     deck
 }
 
-/// Plays the steps while the load runs; in the end nothing is broken any more.
-pub async fn play(steps: &[Step], plan: &Plan, cluster: &mut Cluster, crowd: &Crowd, ledger: &Ledger) {
+/// Plays the steps while the load runs, and gives those that it got to; in the end nothing is broken any more.
+pub async fn play<'a>(
+    steps: &'a [Step],
+    plan: &Plan,
+    cluster: &mut Cluster,
+    crowd: &Crowd,
+    ledger: &Ledger,
+) -> &'a [Step] {
     for (number, step) in steps.iter().enumerate() {
         let begin = (number + 1) * plan.prompts / (steps.len() + 1);
         ledger.wait_for(|progress| progress.decided >= begin).await;
         if ledger.progress().over {
-            return;
+            return &steps[..number];
         }
         println!("chaos: {:>5} decided  step {number}: {step:?}", ledger.progress().decided);
         break_and_mend(*step, cluster, crowd, ledger).await;
     }
+    steps
 }
 
 async fn break_and_mend(step: Step, cluster: &mut Cluster, crowd: &Crowd, ledger: &Ledger) {

@@ -24,6 +24,7 @@ pub struct Scene {
 }
 
 /// What may be chosen before a scene is set.
+#[derive(Default)]
 pub struct Setup {
     pub emulator: FcmSetup,
     pub stretches: Vec<Stretch>,
@@ -32,18 +33,6 @@ pub struct Setup {
     pub roots: Option<PathBuf>,
     /// Where the sender sends, if not to the beginning of the road.
     pub endpoint: Option<String>,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            emulator: FcmSetup::default(),
-            stretches: Vec::new(),
-            limits: LaneLimits::default(),
-            roots: None,
-            endpoint: None,
-        }
-    }
 }
 
 impl Scene {

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bloonio_tests::peers::installed;
+use bloonio_tests::postgres::PostgresServer;
 use bloonio_tests::relay::{ADMIN_KEY, Relay, RelaySetup};
 use tokio::process::Command;
 
@@ -49,4 +50,10 @@ async fn holds_to_its_document(setup: RelaySetup) {
 #[tokio::test]
 async fn on_sqlite_whatever_is_sent_is_answered_as_documented() {
     holds_to_its_document(RelaySetup::default()).await;
+}
+
+#[tokio::test]
+async fn on_postgres_whatever_is_sent_is_answered_as_documented() {
+    let server = PostgresServer::start_hasty().await;
+    holds_to_its_document(RelaySetup::default().with("RELAY_DATABASE_URL", server.database().await)).await;
 }

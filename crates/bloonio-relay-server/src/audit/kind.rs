@@ -45,6 +45,10 @@ pub enum Kind {
     KeyUsed,
     /// What older keys had sealed was sealed again.
     KeyRekeyed,
+    /// The database was restored from a backup, and what may have been used since does not hold any more.
+    DatabaseRestored,
+    /// The database was moved, with nothing lost.
+    DatabaseMoved,
     /// Operator calls with a wrong key, summed up.
     OperatorRefused,
 }
@@ -73,6 +77,8 @@ impl Kind {
         Self::CallbackResent,
         Self::KeyUsed,
         Self::KeyRekeyed,
+        Self::DatabaseRestored,
+        Self::DatabaseMoved,
         Self::OperatorRefused,
     ];
 
@@ -100,6 +106,8 @@ impl Kind {
             Self::CallbackResent => "callback.resent",
             Self::KeyUsed => "key.used",
             Self::KeyRekeyed => "key.rekeyed",
+            Self::DatabaseRestored => "database.restored",
+            Self::DatabaseMoved => "database.moved",
             Self::OperatorRefused => "operator.refused",
         }
     }

@@ -44,6 +44,11 @@ pub struct StoreArgs {
     )]
     pub relay_master_key_previous: Vec<Secret>,
 
+    /// Folder of secrets as files, such as those of a container or of systemd: relay_database_url, relay_master_key,
+    /// relay_master_key_previous, relay_admin_key, relay_admin_key_next, relay_redis_url, each where it is wanted.
+    #[arg(long, env = "RELAY_SECRETS_DIR", value_parser = OsStringValueParser::new().map(PathBuf::from), value_name = "DIR")]
+    pub relay_secrets_dir: Option<PathBuf>,
+
     /// Form of the log.
     #[arg(long, env = "RELAY_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub relay_log_format: LogFormat,

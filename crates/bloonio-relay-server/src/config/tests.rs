@@ -33,7 +33,7 @@ fn the_defaults_are_those_of_the_protocol() {
 #[case(&["--relay-admin-key", "a key with blanks that is long enough"], "RELAY_ADMIN_KEY: must be printable")]
 #[case(&["--relay-public-url", "relay.example"], "RELAY_PUBLIC_URL")]
 #[case(&["--relay-public-url", "https://relay.example/?x=1"], "RELAY_PUBLIC_URL")]
-#[case(&["--relay-database-url", "postgres://db/relay"], "RELAY_DATABASE_URL")]
+#[case(&["--relay-database-url", "mysql://db/relay"], "RELAY_DATABASE_URL")]
 #[case(&["--relay-database-url", "sqlite::memory:"], "RELAY_DATABASE_URL")]
 #[case(&["--relay-fcm-endpoint", "http://fcm.example"], "RELAY_FCM_ENDPOINT")]
 #[case(&["--relay-trusted-proxies", "10.0.0.0/8,proxy"], "RELAY_TRUSTED_PROXIES: \"proxy\"")]
@@ -44,6 +44,51 @@ fn the_defaults_are_those_of_the_protocol() {
 fn a_setting_that_cannot_be_used_is_named(#[case] flags: &[&str], #[case] message: &str) {
     let error = config(flags).unwrap_err().to_string();
     assert!(error.starts_with(message), "{error}");
+}
+
+#[rstest]
+#[case("sqlite:///var/lib/bloonio/relay.db", false)]
+#[case("postgres://relay@db.example/relay", true)]
+#[case("postgresql://relay@db.example/relay?sslmode=verify-full", true)]
+fn a_database_of_either_engine_is_taken(#[case] url: &str, #[case] shared: bool) {
+    let store = config(&["--relay-database-url", url]).unwrap().store;
+    assert_eq!((store.database_url.as_deref(), store.is_shared()), (Some(url), shared));
+}
+
+#[rstest]
+fn secrets_come_from_files_too_and_a_line_end_is_no_part_of_them(#[values("", "\n")] end: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let admin = "a".repeat(32);
+    for (name, value) in [
+        ("relay_admin_key", admin.as_str()),
+        ("relay_database_url", "postgres://relay:secret@db/relay"),
+        ("relay_redis_url", "redis://:secret@redis"),
+        ("relay_master_key", "of the file"),
+        ("relay_master_key_previous", "one,two"),
+        ("something_else", "is not looked at"),
+    ] {
+        std::fs::write(folder.path().join(name), format!("{value}{end}")).unwrap();
+    }
+    let config = config(&["--relay-secrets-dir", folder.path().to_str().unwrap()]).unwrap();
+    let admin_keys: Vec<_> = config.admin_keys.iter().map(Secret::expose).collect();
+    assert_eq!(admin_keys, [&admin]);
+    assert_eq!(config.store.database_url.as_deref(), Some("postgres://relay:secret@db/relay"));
+    assert_eq!(config.redis_url.unwrap().expose(), "redis://:secret@redis");
+    assert_eq!(config.store.master_key.unwrap().expose(), "of the file");
+    let previous: Vec<_> = config.store.master_key_previous.iter().map(Secret::expose).collect();
+    assert_eq!(previous, ["one", "two"]);
+}
+
+#[test]
+fn a_secret_in_two_places_is_refused_and_so_is_a_folder_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("relay_admin_key"), "f".repeat(32)).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let twice = config(&["--relay-secrets-dir", path, "--relay-admin-key", &"g".repeat(32)]).unwrap_err().to_string();
+    assert!(twice.starts_with("RELAY_ADMIN_KEY: is given twice") && !twice.contains("ffff"), "{twice}");
+    let missing = folder.path().join("missing");
+    let missing = config(&["--relay-secrets-dir", missing.to_str().unwrap()]).unwrap_err().to_string();
+    assert!(missing.starts_with("cannot read the folder of secrets"), "{missing}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! claims in the database as well: that alone outlives Redis. Seen by either is seen; Redis away, the database tells alone;
 //! both away, nothing is let in.
 
+use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
 
 use crate::app::App;
@@ -12,18 +13,18 @@ use crate::shared;
 use crate::storage::StorageError;
 use crate::storage::replay::{self as rows, REMEMBERED};
 
-/// Claims `keys` for one request of `tenant`: the signature, and a nonce where there is one. `false` means that one of them
+/// Claims `keys` for one request that `tenant` signed at `signed_at`: the signature, and a nonce where there is one. `false` means that one of them
 /// was seen before. To be called after everything that refuses without leaving a trace, and before any effect.
 ///
 /// # Errors
 /// [`ServiceError::Storage`]; the request was not let in, and may come again.
-pub async fn claim(app: &App, tenant: &TenantId, keys: &[&[u8]]) -> Result<bool, ServiceError> {
+pub async fn claim(app: &App, tenant: &TenantId, keys: &[&[u8]], signed_at: Timestamp) -> Result<bool, ServiceError> {
     let claimed = match app.shared.claim(tenant, keys, REMEMBERED).await {
         Ok(None) => return Ok(false),
         Ok(Some(claim)) => Some(claim),
         Err(shared::Away) => None,
     };
-    match claim_rows(app, tenant, keys).await {
+    match claim_rows(app, tenant, keys, signed_at).await {
         Ok(first) => Ok(first),
         Err(failure) => {
             if let Some(claim) = claimed {
@@ -34,9 +35,9 @@ pub async fn claim(app: &App, tenant: &TenantId, keys: &[&[u8]]) -> Result<bool,
     }
 }
 
-async fn claim_rows(app: &App, tenant: &TenantId, keys: &[&[u8]]) -> Result<bool, StorageError> {
+async fn claim_rows(app: &App, tenant: &TenantId, keys: &[&[u8]], signed_at: Timestamp) -> Result<bool, StorageError> {
     for key in keys {
-        if !rows::claim(&app.storage, tenant, key, app.clock.now()).await? {
+        if !rows::claim(&app.storage, tenant, key, signed_at, app.clock.now()).await? {
             return Ok(false);
         }
     }

@@ -6,6 +6,7 @@ use bloonio_wire::clock::{Clock, SystemClock};
 
 use super::finding::{Finding, chain};
 use crate::config::{StoreConfig, master_key};
+use crate::epoch::Memory;
 use crate::keys;
 use crate::seal::Sealer;
 use crate::serve;
@@ -46,6 +47,7 @@ async fn look(storage: &Storage, config: &StoreConfig) -> Vec<Finding> {
     // What an older or newer schema holds cannot be judged.
     if readable {
         findings.push(settle("master key and database", fits(storage, config).await));
+        findings.push(as_left(storage, config).await);
         findings.push(settle("outbox", outbox(storage).await));
         findings.push(settle("dead callbacks", dead(storage).await));
     }
@@ -124,6 +126,15 @@ async fn fits(storage: &Storage, config: &StoreConfig) -> Result<Finding, Storag
         // Named by the look at the key itself.
         Err(_) => Finding::fail(check, "the key cannot be read", advice),
     })
+}
+
+/// Whether it is the database that was served from here last, or one that came back from a backup.
+async fn as_left(storage: &Storage, config: &StoreConfig) -> Finding {
+    let check = "restored database";
+    match Memory::of(&config.data_dir).check(storage).await {
+        Ok(()) => Finding::ok(check, "it is as it was left"),
+        Err(error) => Finding::fail(check, chain(&error), "see the guide's page on backup and restore"),
+    }
 }
 
 async fn outbox(storage: &Storage) -> Result<Finding, StorageError> {

@@ -69,6 +69,11 @@ impl Claims {
         self.message.is_some()
     }
 
+    /// When it was signed, as it says.
+    pub fn signed_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.timestamp_ms)
+    }
+
     /// What is remembered of the call, so that it is accepted once: HMAC #1, and the nonce where there is one.
     pub fn replay_keys(&self) -> Vec<[u8; 32]> {
         let nonce = self.message.as_ref().map(MessageClaim::replay_key);

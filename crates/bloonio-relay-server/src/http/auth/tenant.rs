@@ -109,7 +109,7 @@ async fn admit(app: &App, parts: &Parts, verified: (Tenant, Claims)) -> Result<T
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         let keys = claims.replay_keys();
         let keys: Vec<_> = keys.iter().map(<[u8; 32]>::as_slice).collect();
-        if !replay::claim(app, &tenant.tenant_id, &keys).await? {
+        if !replay::claim(app, &tenant.tenant_id, &keys, claims.signed_at()).await? {
             return Err(ErrorCode::RequestReplayed.into());
         }
     }

@@ -77,7 +77,7 @@ pub fn html(document: &Value) -> String {
 fn call(document: &Value, path: &str, method: &str, operation: &Value) -> String {
     let mut out = format!(
         "<section><h3><b class=\"{method}\">{}</b><code>{}</code></h3><p>{} {}</p>",
-        method.to_uppercase(),
+        escaped(&method.to_uppercase()),
         escaped(path),
         text(&operation["summary"]),
         text(&operation["description"]),

@@ -6,7 +6,7 @@ use tracing::error;
 
 use super::health::TRIPS_AFTER;
 use super::{Claimed, Lease};
-use crate::storage::db::{Row, query};
+use crate::storage::db::{Row, query, query_for};
 use crate::storage::{Storage, StorageError, Tx, hold_queue};
 
 /// How many rows a claim may take.
@@ -20,9 +20,15 @@ pub struct ClaimLimits {
     pub retries: u32,
 }
 
+/// The statement of a claim, from what differs: how the first few rows of each lane are found, and how those that are
+/// taken.
+///
 /// Every lane with something open is visited once, from one index entry to the first one of the next lane; of each, no
-/// more than its first few rows are looked at. So a claim's cost does not grow with what waits.
-const CLAIM: &str = "-- claim_deliveries
+/// more than its first few rows are looked at. So a claim's cost does not grow with what waits, nor with what is kept.
+macro_rules! claim_deliveries {
+    ($first_rows:literal, $one_of:literal, $end:literal) => {
+        concat!(
+            "-- claim_deliveries
     WITH RECURSIVE lanes (lane) AS (
         SELECT min(lane) FROM deliveries WHERE state IN ('due', 'sending')
         UNION ALL
@@ -33,7 +39,31 @@ const CLAIM: &str = "-- claim_deliveries
                row_number() OVER (PARTITION BY lanes.lane ORDER BY d.attempts > 0, d.next_at, d.delivery_id)
                + (SELECT count(*) FROM deliveries b WHERE b.state = 'sending' AND b.lane = lanes.lane AND b.next_at > $1)
                AS place
-        FROM lanes CROSS JOIN deliveries d
+        FROM lanes CROSS JOIN ",
+            $first_rows,
+            " EXISTS (SELECT 1 FROM tenants t WHERE t.tenant_id = d.tenant_id AND t.status = 'active')
+    ), queue AS (
+        SELECT delivery_id, retry, row_number() OVER (PARTITION BY retry ORDER BY place, next_at, delivery_id) AS turn
+        FROM ready WHERE place <= $4 AND (
+            place = 1 OR NOT EXISTS (SELECT 1 FROM failing_lanes f WHERE f.lane = ready.lane AND f.failures >= $7)
+        )
+    )
+    UPDATE deliveries SET state = 'sending', attempts = attempts + 1, next_at = $2, lease_token = $3
+    WHERE delivery_id ",
+            $one_of,
+            "
+        SELECT delivery_id FROM queue WHERE retry = FALSE OR turn <= $6 ORDER BY turn, retry LIMIT $5
+    ",
+            $end,
+            " AND state IN ('due', 'sending') AND next_at <= $1
+    RETURNING tenant_id, delivery_id, url, payload, attempts, scheduled_from, give_up_at, lease_token"
+        )
+    };
+}
+
+/// SQLite finds the rows of a lane by the list of their ids.
+const CLAIM_ON_SQLITE: &str = claim_deliveries!(
+    "deliveries d
         WHERE d.delivery_id IN (
             SELECT * FROM (
                 SELECT f.delivery_id FROM deliveries f
@@ -48,18 +78,33 @@ const CLAIM: &str = "-- claim_deliveries
                   AND r.next_at <= $1
                 ORDER BY r.next_at LIMIT $4
             ) AS retries
-        ) AND EXISTS (SELECT 1 FROM tenants t WHERE t.tenant_id = d.tenant_id AND t.status = 'active')
-    ), queue AS (
-        SELECT delivery_id, retry, row_number() OVER (PARTITION BY retry ORDER BY place, next_at, delivery_id) AS turn
-        FROM ready WHERE place <= $4 AND (
-            place = 1 OR NOT EXISTS (SELECT 1 FROM failing_lanes f WHERE f.lane = ready.lane AND f.failures >= $7)
-        )
-    )
-    UPDATE deliveries SET state = 'sending', attempts = attempts + 1, next_at = $2, lease_token = $3
-    WHERE delivery_id IN (
-        SELECT delivery_id FROM queue WHERE retry = FALSE OR turn <= $6 ORDER BY turn, retry LIMIT $5
-    ) AND state IN ('due', 'sending') AND next_at <= $1
-    RETURNING tenant_id, delivery_id, url, payload, attempts, scheduled_from, give_up_at, lease_token";
+        ) AND",
+    "IN (",
+    ")"
+);
+
+/// PostgreSQL would make that list anew for every delivery that was ever made, and the one of what is taken for every one
+/// that waits. `= FALSE` it would turn into what its index does not have.
+const CLAIM_ON_POSTGRES: &str = claim_deliveries!(
+    "LATERAL (
+            (
+                SELECT * FROM deliveries f
+                WHERE f.state IN ('due', 'sending') AND f.lane = lanes.lane AND (f.attempts > 0) IS FALSE
+                  AND f.next_at <= $1
+                ORDER BY f.next_at LIMIT $4
+            )
+            UNION ALL
+            (
+                SELECT * FROM deliveries r
+                WHERE r.state IN ('due', 'sending') AND r.lane = lanes.lane AND (r.attempts > 0) IS TRUE
+                  AND r.next_at <= $1
+                ORDER BY r.next_at LIMIT $4
+            )
+        ) AS d
+        WHERE",
+    "= ANY (ARRAY(",
+    "))"
+);
 
 /// Claims what is due, and what a lapsed lease has left behind, of active tenants: a suspended tenant's callbacks are
 /// held (PROTOCOL 3). Lanes take turns: the first row of every lane comes before the second of any, so that a thousand
@@ -80,7 +125,7 @@ pub async fn claim(
     limits: ClaimLimits,
 ) -> Result<Vec<Claimed>, StorageError> {
     hold_queue(tx, "deliveries").await?;
-    let rows = query(CLAIM)
+    let rows = query_for(CLAIM_ON_SQLITE, CLAIM_ON_POSTGRES)
         .bind(now.as_millis())
         .bind(lease.until.as_millis())
         .bind(&lease.token)
