@@ -2,7 +2,9 @@
 //! little. `docs/src/performance.md` has the figures and the commands that made them.
 
 mod app;
+mod callback;
 mod drive;
+mod fanout;
 mod instructions;
 mod load;
 mod noisy;
@@ -100,6 +102,29 @@ enum Command {
         #[arg(long, default_value_t = 100_000)]
         most: usize,
     },
+    /// Measure how soon a device's answer is called back, with an idle outbox and beside a dead endpoint's deliveries, and
+    /// callbacks a second; starts a private PostgreSQL.
+    Callback {
+        /// Answers of each database and queue.
+        #[arg(long, default_value_t = 200)]
+        answers: usize,
+        /// Deliveries that wait for the dead endpoint.
+        #[arg(long, default_value_t = 100_000)]
+        waiting: usize,
+        /// Deliveries that are due at once.
+        #[arg(long, default_value_t = 2000)]
+        deliveries: usize,
+    },
+    /// Compare prompts to devices behind an emulated FCM, through the whole relay, with the official Node SDK, A B B A; needs
+    /// node and npm.
+    Fanout {
+        /// How often A B B A is played.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Prompts of the largest play, to ten devices each; the others are a tenth and a hundredth of it.
+        #[arg(long, default_value_t = 100)]
+        prompts: usize,
+    },
     /// Run a relay; what the commands about the relay ask.
     #[command(hide = true)]
     Relay {
@@ -132,6 +157,8 @@ fn main() -> anyhow::Result<()> {
         Command::RelayRead { rounds, reads } => relay_read::run(rounds, reads),
         Command::RelayPrompt { rounds, prompts } => relay_prompt::run(rounds, prompts),
         Command::OpenPrompts { rounds, calls, most } => open_prompts::run(rounds, calls, most),
+        Command::Callback { answers, waiting, deliveries } => callback::run(answers, waiting, deliveries),
+        Command::Fanout { rounds, prompts } => fanout::run(rounds, prompts),
         Command::Relay { args } => relay::serve(*args),
         Command::Verify => relay_read::serve(),
         Command::Drive { framework, scene, prepared, executed } => drive::run(framework, scene, prepared, executed),

@@ -11,6 +11,9 @@ use tempfile::TempDir;
 /// The admin key of every relay here.
 pub const ADMIN_KEY: &str = "admin-key-of-the-benchmark-0123456789";
 
+/// Their master key, 32 bytes in base64: a database on a server is opened with none but a given one.
+const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+
 /// Ticks of /proc/PID/stat a second: Linux shows programs this many, whatever its own clock does.
 const TICKS: f64 = 100.0;
 
@@ -42,12 +45,14 @@ impl Running {
         cpu_of(self.process.id())
     }
 
-    /// A line of /proc/PID/status in MiB: `VmRSS`, or `VmHWM` for the most that it ever was.
+    /// See [`mebibytes_of`].
     pub fn mebibytes(&self, name: &str) -> anyhow::Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
-        let kib: f64 = line.split_whitespace().nth(1).context("a size")?.parse()?;
-        Ok(kib / 1024.0)
+        mebibytes_of(self.process.id(), name)
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 }
 
@@ -56,6 +61,14 @@ impl Drop for Running {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A line of /proc/PID/status in MiB: `VmRSS:`, or `VmHWM:` for the most that it ever was.
+pub fn mebibytes_of(process: u32, name: &str) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    let kib: f64 = line.split_whitespace().next().context("a size")?.parse()?;
+    Ok(kib / 1024.0)
 }
 
 /// Seconds of processor time that a process has used, to 10 ms.
@@ -82,7 +95,10 @@ impl Relay {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("relay").env("RELAY_LISTEN", "127.0.0.1:0").env("RELAY_ADMIN_KEY", ADMIN_KEY);
-        command.env("RELAY_DATA_DIR", folder.path()).env("RELAY_ALLOW_PRIVATE_CALLBACKS", "true");
+        command
+            .env("RELAY_MASTER_KEY", MASTER_KEY)
+            .env("RELAY_DATA_DIR", folder.path())
+            .env("RELAY_ALLOW_PRIVATE_CALLBACKS", "true");
         let running = Running::start(command.envs(settings.iter().copied()))?;
         Ok(Self { url: running.url.clone(), running, folder })
     }

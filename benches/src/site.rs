@@ -18,6 +18,9 @@ use crate::relay::{ADMIN_KEY, Relay};
 /// minute.
 pub const TENANTS: usize = 16;
 
+/// Phones of one person at most (PROTOCOL 4).
+pub const DEVICES: usize = 10;
+
 /// What a sealed prompt weighs, in bytes.
 pub const SEALED: usize = 600;
 
@@ -49,15 +52,25 @@ pub struct Ask<'a> {
 impl Site {
     /// A relay on `server`, or on SQLite, each of whose tenants has so many people with a stream device.
     pub async fn start(server: Option<&PostgresServer>, people: usize) -> anyhow::Result<Self> {
+        Self::start_with(server, people, &[]).await
+    }
+
+    /// The same with more settings of the relay's.
+    pub async fn start_with(
+        server: Option<&PostgresServer>,
+        people: usize,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let (relay, storage) = match server {
             None => {
-                let relay = Relay::start(&[])?;
+                let relay = Relay::start(settings)?;
                 let storage = Storage::open_file(&relay.database_file()).await?;
                 (relay, storage)
             }
             Some(server) => {
                 let url = server.database().await;
-                (Relay::start(&[("RELAY_DATABASE_URL", &url)])?, Storage::open(&url).await?)
+                let settings = [settings, &[("RELAY_DATABASE_URL", &url)]].concat();
+                (Relay::start(&settings)?, Storage::open(&url).await?)
             }
         };
         let operator = Operator::new(&relay.url, ADMIN_KEY);
@@ -117,6 +130,34 @@ impl Site {
             self.storage.commit(tx).await?;
         }
         Ok(())
+    }
+
+    /// Gives everybody [`DEVICES`] phones behind FCM in place of the stream device; gives their addresses.
+    pub async fn give_phones(&self) -> anyhow::Result<Vec<String>> {
+        let devices = "-- bench_phones
+            WITH RECURSIVE numbers (n) AS (
+                SELECT CAST(10 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < 10 + $2)
+            INSERT INTO devices (tenant_id, device_id, relay_user_linked_id, platform, status, address_kind, address,
+                                 address_state, address_changed_at, generation, created_at, last_seen_at)
+            SELECT p.tenant_id, 'a' || substr(p.relay_user_linked_id, 4) || CAST(n AS TEXT), p.relay_user_linked_id,
+                   'android', 'active', 'token',
+                   'phone-' || p.tenant_id || '-' || p.user_socket_hash || '-' || CAST(n AS TEXT), 'live', $3, 1, $3, $3
+            FROM pairings p CROSS JOIN numbers WHERE p.tenant_id = $1";
+        let (now, mut addresses) = (SystemClock.now().as_millis(), Vec::new());
+        for tenant in &self.tenants {
+            let mut tx = self.storage.begin(&TenantId::parse(tenant.tenant_id.as_str())?).await?;
+            query("-- bench_no_streams\nDELETE FROM devices WHERE tenant_id = $1")
+                .bind(&tenant.tenant_id)
+                .execute(&mut tx)
+                .await?;
+            query(devices).bind(&tenant.tenant_id).bind(i64::try_from(DEVICES)?).bind(now).execute(&mut tx).await?;
+            let rows = query("-- bench_addresses\nSELECT address FROM devices WHERE tenant_id = $1");
+            for row in rows.bind(&tenant.tenant_id).fetch_all(&mut tx).await? {
+                addresses.push(row.at(0)?);
+            }
+            self.storage.commit(tx).await?;
+        }
+        Ok(addresses)
     }
 
     fn user(&self, n: usize) -> String {

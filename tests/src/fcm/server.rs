@@ -15,7 +15,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -88,6 +88,8 @@ pub(super) fn tls(path: &Path, expired: bool) -> Arc<ServerConfig> {
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Another name than the certificate's: who issues himself what he shows is taken for self-signed by OpenSSL.
+    ca.distinguished_name.push(DnType::CommonName, "authority of the emulator");
     let certificate = ca.self_signed(&ca_key).expect("signs");
     std::fs::write(path, certificate.pem()).expect("writes the certificate");
     let key = KeyPair::generate().expect("a key");
