@@ -18,6 +18,8 @@ use super::trail::Trail;
 pub type Tally = Vec<(&'static str, u64)>;
 /// Questions looked at at once.
 pub const AT_ONCE: usize = 16;
+/// Questions looked at between two lines of progress.
+const TOLD_EVERY: usize = 500;
 /// Between two looks at the outbox.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -57,6 +59,12 @@ pub async fn look(load: Load<'_>, cluster: &Cluster) -> Findings {
     }
     let questions: Vec<_> = (0..load.plan.prompts).map(|number| load.plan.question(number)).collect();
     let outcomes = stream::iter(&questions).map(|question| outcome(load, question)).buffered(AT_ONCE);
+    let outcomes = outcomes.enumerate().map(|(number, outcome)| {
+        if number % TOLD_EVERY == 0 {
+            println!("chaos: check  {number:>6}/{} prompts", questions.len());
+        }
+        outcome
+    });
     let outcomes: Vec<_> = outcomes.collect().await;
     let (mut repeated, mut unknown, mut attempts) = (0, 0, 0);
     for (question, outcome) in questions.iter().zip(outcomes) {
