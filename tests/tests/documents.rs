@@ -79,10 +79,10 @@ fn every_test_that_the_security_model_names_exists() {
         seen += 1;
     }
     assert!(seen > 60, "{seen} names");
-    for row in (1..=107).map(|n| format!("A{n:02}")) {
-        let line = page.lines().find(|line| line.starts_with(&format!("| {row} "))).unwrap_or_default();
+    for row in 1..=107 {
+        let line = page.lines().find(|line| tells_of(line, row)).unwrap_or_default();
         let shown_by = line.trim_end_matches(" |").rsplit(" | ").next().unwrap();
-        assert!(shown_by.len() > 10 && shown_by != row, "{row} has neither a test nor a reason: {line}");
+        assert!(shown_by.len() > 10, "A{row:02} has neither a test nor a reason: {line}");
     }
     for row in ["A01", "A02", "A03", "A05", "A15", "A16", "A17", "A18", "A19", "A20", "A21", "A24", "A25", "A26", "A31"]
     {
@@ -90,6 +90,13 @@ fn every_test_that_the_security_model_names_exists() {
         let line = page.lines().find(|line| line.starts_with(&format!("| {row} "))).unwrap();
         assert!(line.contains(&format!("`a{number}_")), "{row} has no test of its own");
     }
+}
+
+/// Whether a line of the table is the row of that attack, or of several with it: `| A45–A59 | …`.
+fn tells_of(line: &str, row: u32) -> bool {
+    let Some(name) = line.strip_prefix("| A").and_then(|rest| rest.split(' ').next()) else { return false };
+    let (first, last) = name.split_once("–A").unwrap_or((name, name));
+    matches!((first.parse(), last.parse()), (Ok(first), Ok(last)) if (first..=last).contains(&row))
 }
 
 #[test]
