@@ -83,7 +83,7 @@ pub struct StoreConfig {
     /// Folder of the database and the master key.
     pub data_dir: PathBuf,
     /// Database, if it is not `relay.db` in the data folder.
-    pub database_url: Option<String>,
+    pub database_url: Option<Secret>,
     /// Master key in base64, if it is not kept in the data folder.
     pub master_key: Option<Secret>,
     /// Master keys in base64 that open only.
@@ -101,7 +101,11 @@ impl StoreConfig {
         secret_file::fill_store(&mut args)?;
         Ok(Self {
             data_dir: args.relay_data_dir,
-            database_url: args.relay_database_url.filter(|url| !url.is_empty()).map(database_url).transpose()?,
+            database_url: args
+                .relay_database_url
+                .filter(|url| !url.expose().is_empty())
+                .map(database_url)
+                .transpose()?,
             master_key: args.relay_master_key.filter(|key| !key.expose().is_empty()),
             master_key_previous: args
                 .relay_master_key_previous
@@ -120,6 +124,7 @@ impl StoreConfig {
     /// The file of the database, if it is SQLite's, and whether or not it is there.
     pub fn sqlite_file(&self) -> Option<PathBuf> {
         let Some(url) = &self.database_url else { return Some(self.default_database()) };
+        let url = url.expose();
         let options = url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok()).flatten();
         options.map(|options| options.get_filename().to_owned())
     }
@@ -128,7 +133,7 @@ impl StoreConfig {
 impl StoreConfig {
     /// Whether other instances may work on the same database.
     pub fn is_shared(&self) -> bool {
-        self.database_url.as_ref().is_some_and(|url| !url.starts_with("sqlite:"))
+        self.database_url.as_ref().is_some_and(|url| !url.expose().starts_with("sqlite:"))
     }
 }
 
@@ -247,10 +252,11 @@ fn base_url(text: &str) -> Result<String, ConfigError> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-fn database_url(text: String) -> Result<String, ConfigError> {
-    let name = "RELAY_DATABASE_URL";
+/// It may hold the password of the server's user.
+fn database_url(url: Secret) -> Result<Secret, ConfigError> {
+    let (name, text) = ("RELAY_DATABASE_URL", url.expose());
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Ok(text);
+        return Ok(url);
     }
     if !text.starts_with("sqlite://") {
         return Err(ConfigError::invalid(name, "must begin with sqlite:// or postgres://"));
@@ -258,7 +264,7 @@ fn database_url(text: String) -> Result<String, ConfigError> {
     if text.contains(":memory:") || text.contains("mode=memory") {
         return Err(ConfigError::invalid(name, "must name a file: what was promised must outlive the process"));
     }
-    Ok(text)
+    Ok(url)
 }
 
 /// https, or http to this machine alone.

@@ -67,7 +67,7 @@ pub async fn open(config: &StoreConfig) -> anyhow::Result<(Storage, KeyRing)> {
 /// Those of [`Storage::open`].
 pub async fn connect(config: &StoreConfig) -> Result<Storage, StorageError> {
     match &config.database_url {
-        Some(url) => Storage::open(url).await,
+        Some(url) => Storage::open(url.expose()).await,
         None => Storage::open_file(&config.default_database()).await,
     }
 }

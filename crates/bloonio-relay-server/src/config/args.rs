@@ -28,7 +28,7 @@ pub struct StoreArgs {
     /// Database: sqlite:// and a path, for one relay, or postgres:// and a server, for several [default: relay.db in the data
     /// folder].
     #[arg(long, env = "RELAY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub relay_database_url: Option<String>,
+    pub relay_database_url: Option<Secret>,
 
     /// Master key, 32 bytes in base64 [default: master.key in the data folder, made at the first start].
     #[arg(long, env = "RELAY_MASTER_KEY", hide_env_values = true, value_name = "BASE64")]

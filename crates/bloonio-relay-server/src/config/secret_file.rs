@@ -22,9 +22,7 @@ pub(super) fn fill_store(args: &mut StoreArgs) -> Result<(), ConfigError> {
         path: folder.display().to_string(),
         source,
     })?;
-    if let Some(url) = read(&folder, "RELAY_DATABASE_URL", args.relay_database_url.is_some())? {
-        args.relay_database_url = Some(url.expose().to_owned());
-    }
+    set(&folder, "RELAY_DATABASE_URL", &mut args.relay_database_url)?;
     set(&folder, "RELAY_MASTER_KEY", &mut args.relay_master_key)?;
     let given = !args.relay_master_key_previous.is_empty();
     if let Some(keys) = read(&folder, "RELAY_MASTER_KEY_PREVIOUS", given)? {

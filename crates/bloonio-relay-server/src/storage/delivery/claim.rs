@@ -9,6 +9,9 @@ use super::{Claimed, Lease};
 use crate::storage::db::{Row, query, query_for};
 use crate::storage::{Storage, StorageError, Tx, hold_queue};
 
+/// Names the outbox to [`hold_queue`].
+pub(crate) const QUEUE: &str = "deliveries";
+
 /// How many rows a claim may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimLimits {
@@ -124,7 +127,7 @@ pub async fn claim(
     lease: &Lease,
     limits: ClaimLimits,
 ) -> Result<Vec<Claimed>, StorageError> {
-    hold_queue(tx, "deliveries").await?;
+    hold_queue(tx, QUEUE).await?;
     let rows = query_for(CLAIM_ON_SQLITE, CLAIM_ON_POSTGRES)
         .bind(now.as_millis())
         .bind(lease.until.as_millis())
