@@ -93,6 +93,7 @@ const STEPS: &[Step] = &[
     step!(4, "failing lanes", "0004_failing_lanes.sql"),
     step!(6, "sealed", "0006_sealed.sql"),
     step!(10, "epoch", "0010_epoch.sql"),
+    step!(11, "overdue", "0011_overdue.sql"),
 ];
 
 /// Where the migrations that were run are counted. It must never change: they would be run again.
