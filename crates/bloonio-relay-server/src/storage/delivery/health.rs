@@ -68,8 +68,9 @@ pub async fn give_up_overdue(tx: &mut Tx, now: Timestamp) -> Result<Vec<Overdue>
         "-- give_up_overdue_deliveries
          UPDATE deliveries SET state = 'dead', settled_at = $1
          WHERE delivery_id IN (
-             SELECT d.delivery_id FROM deliveries d JOIN failing_lanes f ON f.lane = d.lane AND f.failures >= $2
-             WHERE d.state = 'due' AND d.attempts > 0 AND d.give_up_at < $1 LIMIT $3
+             SELECT d.delivery_id FROM failing_lanes f CROSS JOIN deliveries d
+             WHERE f.failures >= $2 AND d.lane = f.lane AND d.state = 'due' AND d.attempts > 0 AND d.give_up_at < $1
+             LIMIT $3
          )
          RETURNING tenant_id, delivery_id, attempts, scheduled_from",
     )
