@@ -102,14 +102,14 @@ impl Bench {
         Ok(storage.commit(tx).await?)
     }
 
-    /// How many statements PostgreSQL runs for a prompt, and which.
+    /// How many statements PostgreSQL runs for so many prompts, and which.
     async fn round_trips(&self, server: &PostgresServer, prompts: usize) -> anyhow::Result<String> {
-        let database = server.sql("postgres", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await;
+        server.sql("postgres", "CREATE EXTENSION pg_stat_statements").await;
         server.sql("postgres", "SELECT pg_stat_statements_reset()").await;
         rate(prompts, TENANTS, async |_| self.site.prompt().await).await?;
-        let text = server
-            .sql("postgres", "SELECT sum(calls), string_agg(substr(split_part(query, E'\n', 1), 1, 40) || ' ' || calls, ', ' ORDER BY calls DESC) FROM pg_stat_statements WHERE calls >= 20")
-            .await;
-        Ok(format!("{database}{prompts} prompts: {text}"))
+        let counted = "SELECT round(sum(calls)::numeric / $calls, 1) || ' statements a prompt: '
+                || string_agg(split_part(query, E'\n', 1), ', ' ORDER BY query)
+            FROM pg_stat_statements WHERE calls >= $calls";
+        Ok(server.sql("postgres", &counted.replace("$calls", &prompts.to_string())).await)
     }
 }

@@ -33,10 +33,11 @@ async function exchange() {
   });
 }
 
+// The emulator spells the priority as the description of the interface does; the SDK passes on what it is given.
 function message(token, number) {
   const instruction_id = `peer-${String(number).padStart(8, "0")}`;
-  const data = { type: "auth_challenge", instruction_id, tenant_id: `tnt_${"0".repeat(32)}`, expires_at: "2000000000000" };
-  return { token, data, android: { priority: "high", ttl: 180_000 } };
+  const data = { type: "auth_challenge", instruction_id, tenant_id: `tnt_${"0".repeat(32)}`, expires_at: "2033-05-18T03:33:20.000Z" };
+  return { token, data, android: { priority: "HIGH", ttl: 180_000 } };
 }
 
 const { access_token, expires_in } = await exchange();

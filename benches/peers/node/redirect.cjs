@@ -8,5 +8,9 @@ http2.connect = (authority, ...rest) => {
   if (host !== "fcm.googleapis.com") {
     throw new Error(`no connection to ${host} was expected`);
   }
-  return connect(process.env.FCM_EMULATOR, ...rest);
+  const session = connect(process.env.FCM_EMULATOR, ...rest);
+  const ask = session.request.bind(session);
+  // The SDK names the scheme "https:"; Google takes that, the emulator's HTTP/2 does not.
+  session.request = (headers, ...more) => ask({ ...headers, ":scheme": "https" }, ...more);
+  return session;
 };
