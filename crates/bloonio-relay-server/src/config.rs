@@ -128,9 +128,7 @@ impl StoreConfig {
         let options = url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok()).flatten();
         options.map(|options| options.get_filename().to_owned())
     }
-}
 
-impl StoreConfig {
     /// Whether other instances may work on the same database.
     pub fn is_shared(&self) -> bool {
         self.database_url.as_ref().is_some_and(|url| !url.expose().starts_with("sqlite:"))

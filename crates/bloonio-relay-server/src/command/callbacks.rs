@@ -7,8 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
-use super::output::OutputArgs;
-use crate::config::StoreArgs;
+use super::output::PlaceArgs;
 use crate::serve;
 use crate::service::callback;
 use crate::service::error::ServiceError;
@@ -29,15 +28,6 @@ pub enum CallbacksCommand {
     List(ListArgs),
     /// Send callbacks again: same id, same body, fresh signatures, a schedule that starts anew.
     Redeliver(RedeliverArgs),
-}
-
-/// Where the callbacks are, and how to answer.
-#[derive(Debug, Args)]
-pub struct PlaceArgs {
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 /// Which callbacks to list.

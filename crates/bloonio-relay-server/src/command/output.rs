@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use clap::Args;
 use serde_json::{Map, Value};
 
+use crate::config::StoreArgs;
+
 /// Form of a command's answer.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct OutputArgs {
@@ -15,6 +17,15 @@ pub struct OutputArgs {
     /// Answer in text, whoever reads it.
     #[arg(long, conflicts_with = "json")]
     pub text: bool,
+}
+
+/// Where the database is that a command works in, and how it answers.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
 }
 
 impl OutputArgs {

@@ -10,8 +10,8 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::output::OutputArgs;
-use crate::config::{CallbackArgs, StoreArgs};
+use super::output::PlaceArgs;
+use crate::config::CallbackArgs;
 use crate::seal::Sealer;
 use crate::serve;
 use crate::service::error::ServiceError;
@@ -41,15 +41,6 @@ pub enum TenantCommand {
     Suspend(OneTenant),
     /// Let a suspended tenant work again.
     Reactivate(OneTenant),
-}
-
-/// Where the tenants are, and how to answer.
-#[derive(Debug, Args)]
-pub struct PlaceArgs {
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    store: StoreArgs,
 }
 
 /// A new tenant.

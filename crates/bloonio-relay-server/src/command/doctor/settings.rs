@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use bloonio_wire::secret::Secret;
-use url::{Host, Url};
+use url::Url;
 
 use super::finding::Finding;
 use crate::config::Config;
+use crate::service::tenant::config::is_local;
 
 /// Fewer different characters than this were typed, not drawn.
 const FEWEST_CHARACTERS: usize = 12;
@@ -25,15 +26,6 @@ fn public_url(config: &Config) -> Finding {
         ("https", _) => Finding::ok(check, config.public_url.as_str()),
         (_, true) => Finding::warn(check, format!("{}: good for this machine alone", config.public_url), advice),
         _ => Finding::fail(check, format!("{}: session tokens would travel in the clear", config.public_url), advice),
-    }
-}
-
-fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
     }
 }
 

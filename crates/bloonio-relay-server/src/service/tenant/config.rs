@@ -222,7 +222,8 @@ fn origin(text: &str, allow_http: bool) -> Result<(), &'static str> {
     if url.origin().ascii_serialization() == text { Ok(()) } else { Err(problem) }
 }
 
-fn is_local(url: &Url) -> bool {
+/// Whether a URL names this machine.
+pub(crate) fn is_local(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
