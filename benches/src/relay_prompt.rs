@@ -71,7 +71,7 @@ impl Bench {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&n.to_be_bytes());
         let now = SystemClock.now();
-        ensure!(replay::claim(&self.site.storage, &tenant, &key, now, now).await?, "a key was used twice");
+        ensure!(replay::claim(&self.site.storage, &tenant, &[key], now, now).await?, "a key was used twice");
         self.store().await
     }
 

@@ -218,7 +218,12 @@ impl Shared {
     ///
     /// # Errors
     /// [`Away`]; the keys may be claimed or not.
-    pub async fn claim(&self, tenant: &TenantId, keys: &[&[u8]], remembered: Duration) -> Result<Option<Claim>, Away> {
+    pub async fn claim(
+        &self,
+        tenant: &TenantId,
+        keys: &[[u8; 32]],
+        remembered: Duration,
+    ) -> Result<Option<Claim>, Away> {
         let inner = self.inner.as_deref().ok_or(Away)?;
         let keys: Vec<_> =
             keys.iter().map(|key| format!("bloonio:relay:{{{tenant}}}:seen:{}", hex::encode(key))).collect();

@@ -609,8 +609,9 @@ async fn a_callbacks_signature_is_in_the_replay_memory_before_it_arrives() {
     rig.decide(&tenant.id, "instruction-1", &backend.url()).await;
     let _running = start(&rig);
     let signature = backend.received(1).await[0].signature();
-    let first =
-        replay::claim(&rig.storage, &tenant.id, signature.as_bytes(), rig.clock.now(), rig.clock.now()).await.unwrap();
+    let first = replay::claim(&rig.storage, &tenant.id, &[*signature.as_bytes()], rig.clock.now(), rig.clock.now())
+        .await
+        .unwrap();
     assert!(!first);
 }
 
@@ -903,6 +904,7 @@ async fn a_claim_looks_at_no_row_often_however_many_are_kept_and_wait() {
     let now = rig.clock.now();
     let lease = Lease { token: "lease".to_owned(), until: now.plus(Duration::from_secs(20)) };
     let mut tx = rig.storage.begin_shared().await.unwrap();
+    claim::hold(&mut tx).await.unwrap();
     let claimed = claim::claim(&mut tx, now, &lease, limits).await.unwrap();
     assert_eq!(claimed.len(), 3 * 8, "the places of each lane");
     if rig.storage.is_shared() {

@@ -15,10 +15,10 @@ use super::worker::Flight;
 use super::{Inner, backoff, breaker};
 use crate::audit::{Event, Kind};
 use crate::service::tenant::Tenant;
-use crate::storage::delivery::claim::{self, ClaimLimits, QUEUE};
+use crate::storage::delivery::claim::{self, ClaimLimits};
 use crate::storage::delivery::health::{self, Overdue};
 use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
-use crate::storage::{StorageError, Tx, audit, hold_queue, replay, tenant};
+use crate::storage::{StorageError, Tx, audit, replay, tenant};
 use crate::telemetry::metrics::{CALLBACK_BREAKERS_OPEN, CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
 use crate::telemetry::stage::Stage;
 
@@ -89,8 +89,7 @@ impl Inner {
         let token = hex_token::<16>(self.parts.random.as_ref())?;
         let lease = Lease { token, until: now.plus(self.parts.limits.lease) };
         let mut tx = self.parts.storage.begin_shared().await?;
-        // Before any row: a claim elsewhere may be after a row whose lease has lapsed here.
-        hold_queue(&mut tx, QUEUE).await?;
+        claim::hold(&mut tx).await?;
         let mut settled = settle(&mut tx, &flight.landed, now).await?;
         let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
         let claimed = claim::claim(&mut tx, now, &lease, limits).await?;

@@ -10,21 +10,26 @@ use bloonio_wire::id::TenantId;
 use crate::app::App;
 use crate::service::error::ServiceError;
 use crate::shared;
-use crate::storage::StorageError;
 use crate::storage::replay::{self as rows, REMEMBERED};
 
-/// Claims `keys` for one request that `tenant` signed at `signed_at`: the signature, and a nonce where there is one. `false` means that one of them
-/// was seen before. To be called after everything that refuses without leaving a trace, and before any effect.
+/// Claims `keys` for one request that `tenant` signed at `signed_at`: the signature, and a nonce where there is one. `false`
+/// means that one of them was seen before. To be called after everything that refuses without leaving a trace, and before
+/// any effect.
 ///
 /// # Errors
 /// [`ServiceError::Storage`]; the request was not let in, and may come again.
-pub async fn claim(app: &App, tenant: &TenantId, keys: &[&[u8]], signed_at: Timestamp) -> Result<bool, ServiceError> {
+pub async fn claim(
+    app: &App,
+    tenant: &TenantId,
+    keys: &[[u8; 32]],
+    signed_at: Timestamp,
+) -> Result<bool, ServiceError> {
     let claimed = match app.shared.claim(tenant, keys, REMEMBERED).await {
         Ok(None) => return Ok(false),
         Ok(Some(claim)) => Some(claim),
         Err(shared::Away) => None,
     };
-    match claim_rows(app, tenant, keys, signed_at).await {
+    match rows::claim(&app.storage, tenant, keys, signed_at, app.clock.now()).await {
         Ok(first) => Ok(first),
         Err(failure) => {
             if let Some(claim) = claimed {
@@ -33,13 +38,4 @@ pub async fn claim(app: &App, tenant: &TenantId, keys: &[&[u8]], signed_at: Time
             Err(failure.into())
         }
     }
-}
-
-async fn claim_rows(app: &App, tenant: &TenantId, keys: &[&[u8]], signed_at: Timestamp) -> Result<bool, StorageError> {
-    for key in keys {
-        if !rows::claim(&app.storage, tenant, key, signed_at, app.clock.now()).await? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

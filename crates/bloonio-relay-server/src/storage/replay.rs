@@ -12,36 +12,41 @@ use crate::storage::db::query;
 pub const REMEMBERED: Duration = Duration::from_secs(90);
 
 /// What was signed before a restore may have been seen before it: what was remembered of that is lost (`epoch`).
-const CLAIM: &str = "-- claim_replay
+fn claim_statement(keys: usize) -> String {
+    let keys: Vec<_> = (0..keys).map(|n| format!("SELECT ${} AS seen_key", n + 5)).collect();
+    let keys = keys.join(" UNION ALL ");
+    format!(
+        "-- claim_replay
     INSERT INTO replays (tenant_id, seen_key, expires_at)
-    SELECT $1, $2, $3 FROM epoch WHERE signed_after < $5
-    ON CONFLICT (tenant_id, seen_key) DO UPDATE SET expires_at = excluded.expires_at WHERE replays.expires_at <= $4";
+    SELECT $1, k.seen_key, $2 FROM epoch CROSS JOIN ({keys}) AS k WHERE epoch.signed_after < $4
+    ON CONFLICT (tenant_id, seen_key) DO UPDATE SET expires_at = excluded.expires_at WHERE replays.expires_at <= $3"
+    )
+}
 
 const REMEMBER: &str = "-- remember_replay
     INSERT INTO replays (tenant_id, seen_key, expires_at) VALUES ($1, $2, $3)
     ON CONFLICT (tenant_id, seen_key) DO UPDATE SET expires_at = excluded.expires_at WHERE replays.expires_at <= $4";
 
-/// Claims `key` for a request of `tenant`, signed at `signed_at`; `false` means that it was seen before. One statement, so
-/// of any number of equal requests one gets it.
+/// Claims `keys` for a request of `tenant`, signed at `signed_at`; `false` means that one of them was seen before. One
+/// statement, so of any number of equal requests one gets them, and however many keys there are, one write.
 ///
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn claim(
     storage: &Storage,
     tenant: &TenantId,
-    key: &[u8],
+    keys: &[[u8; 32]],
     signed_at: Timestamp,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let done = query(CLAIM)
+    let statement = query(claim_statement(keys.len()))
         .bind(tenant.as_str())
-        .bind(key)
         .bind(now.plus(REMEMBERED).as_millis())
         .bind(now.as_millis())
-        .bind(signed_at.as_millis())
-        .execute(storage.writer())
-        .await?;
-    Ok(done.rows_affected() == 1)
+        .bind(signed_at.as_millis());
+    let statement = keys.iter().fold(statement, |statement, key| statement.bind(key.as_slice()));
+    let done = statement.execute(storage.writer()).await?;
+    Ok(u64::try_from(keys.len()) == Ok(done.rows_affected()))
 }
 
 /// Remembers `key` without asking whether it was seen: the relay's own callback signatures, which must never come back as

@@ -111,6 +111,7 @@ impl Rig {
     /// Claims as a worker does.
     pub async fn claim_as(&self, lease: Lease, now: Timestamp, limits: ClaimLimits) -> Vec<Claimed> {
         let mut tx = self.storage.begin_shared().await.unwrap();
+        claim::hold(&mut tx).await.unwrap();
         let claimed = claim::claim(&mut tx, now, &lease, limits).await.unwrap();
         tx.commit().await.unwrap();
         claimed

@@ -106,12 +106,9 @@ async fn admit(app: &App, parts: &Parts, verified: (Tenant, Claims)) -> Result<T
     if !tenant.is_active() {
         return Err(ErrorCode::TenantSuspended.into());
     }
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
-        let keys = claims.replay_keys();
-        let keys: Vec<_> = keys.iter().map(<[u8; 32]>::as_slice).collect();
-        if !replay::claim(app, &tenant.tenant_id, &keys, claims.signed_at()).await? {
-            return Err(ErrorCode::RequestReplayed.into());
-        }
+    let changes = !matches!(parts.method, Method::GET | Method::HEAD);
+    if changes && !replay::claim(app, &tenant.tenant_id, &claims.replay_keys(), claims.signed_at()).await? {
+        return Err(ErrorCode::RequestReplayed.into());
     }
     let lane = Lane::of(&parts.method, parts.uri.path());
     app.limits.charge_tenant(&tenant.tenant_id, lane, tenant.config.rate_limit_per_min).await?;

@@ -9,9 +9,6 @@ use super::{Claimed, Lease};
 use crate::storage::db::{Row, query, query_for};
 use crate::storage::{Storage, StorageError, Tx, hold_queue};
 
-/// Names the outbox to [`hold_queue`].
-pub(crate) const QUEUE: &str = "deliveries";
-
 /// How many rows a claim may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimLimits {
@@ -109,13 +106,22 @@ const CLAIM_ON_POSTGRES: &str = claim_deliveries!(
     "))"
 );
 
+/// Makes the rest of a transaction the only one that claims callbacks, whatever process it is made by. Before any row of the
+/// outbox is changed in it: another claim may be after a row whose lease has lapsed.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn hold(tx: &mut Tx) -> Result<(), StorageError> {
+    hold_queue(tx, "deliveries").await
+}
+
 /// Claims what is due, and what a lapsed lease has left behind, of active tenants: a suspended tenant's callbacks are
 /// held (PROTOCOL 3). Lanes take turns: the first row of every lane comes before the second of any, so that a thousand
 /// rows of one lane delay no other lane's first. So do first attempts and retries, so that neither starves the other. A
 /// lane that has tripped has one row in flight (see [`super::health`]).
 ///
-/// One claim at a time, whatever process it is made by: so each sees what the others have in hand, and a lane's places are
-/// counted over all of them. To be called with no row of the outbox changed but by [`super::settle`].
+/// To be called in a transaction that holds the outbox ([`hold`]): so each claim sees what the others have in hand, and a
+/// lane's places are counted over all of them.
 ///
 /// A row that cannot be read is given up at once, with an alarm: it must hold up nobody else's.
 ///
@@ -127,7 +133,6 @@ pub async fn claim(
     lease: &Lease,
     limits: ClaimLimits,
 ) -> Result<Vec<Claimed>, StorageError> {
-    hold_queue(tx, QUEUE).await?;
     let rows = query_for(CLAIM_ON_SQLITE, CLAIM_ON_POSTGRES)
         .bind(now.as_millis())
         .bind(lease.until.as_millis())
