@@ -7,6 +7,7 @@ use bloonio_wire::challenge::ChallengeStatus;
 use bloonio_wire::code::ErrorCode;
 use bloonio_wire::id::InstructionId;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::app::SharedApp;
 use crate::service::error::ServiceError;
@@ -37,15 +38,14 @@ pub async fn fetch(
 ) -> Result<Outcome, ServiceError> {
     // Whoever subscribes reads once after subscribing: a decision between the two is not missed.
     let mut changes = app.prompts.subscribe((tenant.tenant_id.clone(), instruction_id.clone()));
-    let deadline = tokio::time::sleep(wait);
-    tokio::pin!(deadline);
+    let deadline = Instant::now() + wait;
     let mut waiting = None;
     loop {
         let now = app.clock.now();
         let prompt = prompt::get(app.storage.readers(), &tenant.tenant_id, instruction_id).await?;
         let prompt = prompt.ok_or(ErrorCode::NotFound)?;
         let status = prompt.status(now);
-        if status != ChallengeStatus::Pending || deadline.is_elapsed() || app.stopping.is_cancelled() {
+        if status != ChallengeStatus::Pending || Instant::now() >= deadline || app.stopping.is_cancelled() {
             if waiting.is_some() {
                 still_entitled(app, tenant).await?;
             }
@@ -55,7 +55,7 @@ pub async fn fetch(
         tokio::select! {
             _ = changes.woken() => (),
             () = tokio::time::sleep(prompt.expires_at.since(now)) => (),
-            () = &mut deadline => (),
+            () = tokio::time::sleep_until(deadline) => (),
             () = app.stopping.cancelled() => (),
         }
     }
