@@ -55,7 +55,7 @@ macro_rules! claim_deliveries {
         SELECT delivery_id FROM queue WHERE retry = FALSE OR turn <= $6 ORDER BY turn, retry LIMIT $5
     ",
             $end,
-            " AND state IN ('due', 'sending') AND next_at <= $1
+            " AND state NOT IN ('acknowledged', 'dead') AND next_at <= $1
     RETURNING tenant_id, delivery_id, url, payload, attempts, scheduled_from, give_up_at, lease_token"
         )
     };
