@@ -120,18 +120,23 @@ impl Bench {
         Ok(millis)
     }
 
-    /// Callbacks a second, of so many that are due at once.
+    /// Callbacks a second, of so many of each tenant that are due at once: an endpoint gets eight at a time.
     async fn deliver(&self, count: usize) -> anyhow::Result<f64> {
         let url = format!("{}/live", self.receiver.url);
-        let began = now();
-        self.enqueue(&self.tenant.tenant_id, &url, "live", count).await?;
+        let (began, each) = (now(), count.div_ceil(self.site.tenants.len()));
+        let names: Vec<_> = (0..self.site.tenants.len()).map(|tenant| format!("live-{tenant:02}-")).collect();
+        for (tenant, name) in self.site.tenants.iter().zip(&names) {
+            self.enqueue(&tenant.tenant_id, &url, name, each).await?;
+        }
         let mut arrivals = Vec::with_capacity(count);
-        for n in 0..count {
-            arrivals.push(self.receiver.wait_for(&format!("live{}", 100_000_000 + n)).await?);
+        for name in &names {
+            for n in 0..each {
+                arrivals.push(self.receiver.wait_for(&format!("{name}{}", 100_000_000 + n)).await?);
+            }
         }
         let first = arrivals.iter().min().copied().unwrap_or(began);
         let last = arrivals.iter().max().copied().unwrap_or(began);
-        Ok((count - 1) as f64 / last.duration_since(first).as_secs_f64())
+        Ok((arrivals.len() - 1) as f64 / last.duration_since(first).as_secs_f64())
     }
 }
 

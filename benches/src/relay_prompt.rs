@@ -16,10 +16,9 @@ use bloonio_relay_server::storage::{audit, device, pairing, prompt, push, replay
 use bloonio_sudo::UserSocketHash;
 use bloonio_sudo::wire::clock::{Clock, SystemClock};
 use bloonio_sudo::wire::id::{InstructionId, TenantId};
-use bloonio_tests::postgres::PostgresServer;
 
 use crate::play::{Turns, rate};
-use crate::site::{SEALED, Site, TENANTS, engine};
+use crate::site::{SEALED, Site, TENANTS, counting_server, engine, statements};
 
 /// The relay takes no more than 30 unanswered prompts a person in ten minutes.
 const PER_PERSON: usize = 25;
@@ -29,7 +28,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub fn run(rounds: usize, prompts: usize) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let server = PostgresServer::start_with(&["shared_preload_libraries=pg_stat_statements"]).await;
+        let server = counting_server().await;
         let made = 3 * prompts * (2 * rounds + 1);
         println!("| database | relay, prompts a second | of the transaction's rate | of the rate of all that is written | relay's ms of CPU a prompt |");
         println!("| --- | --- | --- | --- | --- |");
@@ -37,7 +36,8 @@ pub fn run(rounds: usize, prompts: usize) -> anyhow::Result<()> {
             let bench = Bench { site: Site::start(server, made.div_ceil(TENANTS * PER_PERSON)).await?, nonce: AtomicU64::default() };
             println!("| {} | {} |", engine(server), bench.compare(rounds, prompts).await?);
             if let Some(server) = server {
-                println!("\n{}", bench.round_trips(server, prompts).await?);
+                let statements = statements(server, "prompt", prompts, async |_| bench.site.prompt().await);
+                println!("\n{}", statements.await?);
             }
         }
         Ok(())
@@ -100,16 +100,5 @@ impl Bench {
         let event = Event::new(Kind::PromptAsked, digest_of(&tenant, id.as_str())).with("pairing", linked_id.as_str());
         audit::append(&mut tx, &tenant, event.with("request_sha256", "7".repeat(64)), now).await?;
         Ok(storage.commit(tx).await?)
-    }
-
-    /// How many statements PostgreSQL runs for so many prompts, and which.
-    async fn round_trips(&self, server: &PostgresServer, prompts: usize) -> anyhow::Result<String> {
-        server.sql("postgres", "CREATE EXTENSION pg_stat_statements").await;
-        server.sql("postgres", "SELECT pg_stat_statements_reset()").await;
-        rate(prompts, TENANTS, async |_| self.site.prompt().await).await?;
-        let counted = "SELECT round(sum(calls)::numeric / $calls, 1) || ' statements a prompt: '
-                || string_agg(split_part(query, E'\n', 1), ', ' ORDER BY query)
-            FROM pg_stat_statements WHERE calls >= $calls";
-        Ok(server.sql("postgres", &counted.replace("$calls", &prompts.to_string())).await)
     }
 }

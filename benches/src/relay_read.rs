@@ -13,12 +13,11 @@ use bloonio_sudo::wire::id::TenantId;
 use bloonio_sudo::wire::message::{self, MessageClaim, Nonce, SignedRequest};
 use bloonio_sudo::wire::random::SystemRandom;
 use bloonio_sudo::wire::{header as names, sign};
-use bloonio_tests::postgres::PostgresServer;
 use bloonio_tests::tenant::TenantBackend;
 
 use crate::play::{Turns, rate};
 use crate::relay::Running;
-use crate::site::{Site, TENANTS, engine, finished};
+use crate::site::{Site, TENANTS, counting_server, engine, finished, statements};
 
 const PATH: &str = "/relay/fetch/outcome";
 /// The bare handler's one tenant.
@@ -39,7 +38,7 @@ enum Signing {
 pub fn run(rounds: usize, reads: usize) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let server = PostgresServer::start().await;
+        let server = counting_server().await;
         println!("| database | signed by | relay, reads a second | of the bare handler's rate | its µs of CPU a read | of the bare handler's |");
         println!("| --- | --- | --- | --- | --- | --- |");
         for server in [None, Some(&server)] {
@@ -48,6 +47,11 @@ pub fn run(rounds: usize, reads: usize) -> anyhow::Result<()> {
             for signing in [Signing::Hmac, Signing::Both] {
                 let line = Bench::start(&site, signing)?.compare(rounds, reads).await?;
                 println!("| {} | {signing:?} | {line} |", engine(server));
+            }
+            if let Some(server) = server {
+                let bench = Bench::start(&site, Signing::Hmac)?;
+                let statements = statements(server, "read", reads, async |n| bench.read_relay(n).await);
+                println!("\n{}", statements.await?);
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use bloonio_tests::postgres::PostgresServer;
 use bloonio_tests::tenant::TenantBackend;
 use reqwest::Method;
 
+use crate::play::rate;
 use crate::relay::{ADMIN_KEY, Relay};
 
 /// As many tenants as callers: a tenant's transactions follow one another, and nobody may make more than 10,000 calls a
@@ -191,6 +192,30 @@ pub async fn finished(request: reqwest::RequestBuilder) -> anyhow::Result<()> {
     let body = answer.bytes().await?;
     ensure!(status == 200, "{status}: {}", String::from_utf8_lossy(&body));
     Ok(())
+}
+
+/// A PostgreSQL that counts its [`statements`].
+pub async fn counting_server() -> PostgresServer {
+    let server = PostgresServer::start_with(&["shared_preload_libraries=pg_stat_statements"]).await;
+    server.sql("postgres", "CREATE EXTENSION pg_stat_statements").await;
+    server
+}
+
+/// How many statements PostgreSQL runs for a call, and which, seen at so many calls.
+pub async fn statements(
+    server: &PostgresServer,
+    name: &str,
+    calls: usize,
+    call: impl AsyncFn(usize) -> anyhow::Result<()>,
+) -> anyhow::Result<String> {
+    server.sql("postgres", "SELECT pg_stat_statements_reset()").await;
+    rate(calls, TENANTS, call).await?;
+    let counted = format!(
+        "SELECT round(sum(calls)::numeric / {calls}, 1) || ' statements a {name}: '
+                || string_agg(split_part(query, E'\n', 1), ', ' ORDER BY query)
+            FROM pg_stat_statements WHERE calls >= {calls}"
+    );
+    Ok(server.sql("postgres", &counted).await)
 }
 
 /// What PostgreSQL is called in the tables, and SQLite.
