@@ -2,7 +2,8 @@
 //!
 //! sqlx types every statement by its engine. Here an enum stands for the two, so that each statement of the house is
 //! written once: `$1` placeholders, whole numbers of 64 bits, texts and bytes. Where the engines need different words,
-//! [`query_for`] takes both. Nothing else is hidden: what a statement does, and in which transaction, is in its caller.
+//! [`query_for`] takes both, and [`query_rows`] has them for many rows at once. Nothing else is hidden: what a statement
+//! does, and in which transaction, is in its caller.
 //!
 //! | type | what it is |
 //! | --- | --- |
@@ -16,9 +17,11 @@ mod row;
 mod value;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{
+    AssertSqlSafe, PgConnection, PgPool, Postgres, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
+};
 
-pub use self::query::{Done, Query, query, query_for};
+pub use self::query::{Done, Query, Rows, query, query_for, query_rows};
 pub use self::row::{Column, Row};
 pub use self::value::Value;
 
@@ -105,6 +108,20 @@ impl Pool {
         match self {
             Self::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
             Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+        }
+    }
+
+    /// The same, holding `name` from its beginning as [`Tx::hold`] does, in the same round trip.
+    ///
+    /// # Errors
+    /// [`sqlx::Error`].
+    pub async fn begin_holding(&self, name: i64) -> Result<Tx, sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => self.begin().await,
+            Self::Postgres(pool) => {
+                let statement = format!("BEGIN; SELECT pg_advisory_xact_lock({name})");
+                pool.begin_with(AssertSqlSafe(statement)).await.map(Tx::Postgres)
+            }
         }
     }
 

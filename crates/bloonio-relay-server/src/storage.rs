@@ -38,6 +38,7 @@ use bloonio_wire::digest::Framed;
 use bloonio_wire::id::TenantId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, PgConnection};
 
 use self::db::{Engine, Pool, Step, query};
 
@@ -94,6 +95,7 @@ const STEPS: &[Step] = &[
     step!(6, "sealed", "0006_sealed.sql"),
     step!(10, "epoch", "0010_epoch.sql"),
     step!(11, "overdue", "0011_overdue.sql"),
+    step!(12, "audit heads", "0012_audit_heads.sql"),
 ];
 
 /// Where the migrations that were run are counted. It must never change: they would be run again.
@@ -107,6 +109,10 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(5);
 
 /// Connections to a PostgreSQL server, of each process at most.
 const POSTGRES_CONNECTIONS: u32 = 24;
+
+/// How long a connection to a PostgreSQL server may lie unused before it is asked whether it still stands. A server that
+/// was started again costs each of those that were not asked a call: 503, to be repeated.
+const TESTED_WHEN_IDLE_FOR: Duration = Duration::from_secs(1);
 
 /// What a PostgreSQL server shall do with a connection whose relay hangs: give up its statement, its wait for a lock and
 /// its open transaction, in milliseconds, before others wait for their deadlines.
@@ -144,7 +150,10 @@ impl Storage {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5));
         // One writer: SQLite has one anyway, and a queue in the process is fairer than its busy handler.
-        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(CONNECTION_WITHIN);
+        // A file in this process: there is no other end that could be gone.
+        let pool = |size| {
+            SqlitePoolOptions::new().max_connections(size).acquire_timeout(CONNECTION_WITHIN).test_before_acquire(false)
+        };
         let writer = Pool::Sqlite(pool(1).connect_with(options.clone()).await?);
         let readers = Pool::Sqlite(pool(8).connect_with(options.read_only(true)).await?);
         Ok(Self { readers, writer })
@@ -152,7 +161,11 @@ impl Storage {
 
     async fn connect_postgres(options: PgConnectOptions) -> Result<Self, StorageError> {
         let options = options.application_name("bloonio-relay").options(POSTGRES_LIMITS);
-        let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(CONNECTION_WITHIN);
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .acquire_timeout(CONNECTION_WITHIN)
+            .test_before_acquire(false)
+            .before_acquire(|connection, seen| Box::pin(answers(connection, seen.idle_for)));
         let pool = Pool::Postgres(pool.connect_with(options).await?);
         Ok(Self { readers: pool.clone(), writer: pool })
     }
@@ -188,9 +201,7 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Database`].
     pub async fn begin(&self, tenant: &TenantId) -> Result<Tx, StorageError> {
-        let mut tx = self.writer.begin().await?;
-        hold(&mut tx, tenant).await?;
-        Ok(tx)
+        Ok(self.writer.begin_holding(name_of(TENANT, tenant.as_str())).await?)
     }
 
     /// Begins a write transaction of no tenant, for workers that serve all of them. On PostgreSQL several run side by
@@ -239,13 +250,19 @@ impl Storage {
     }
 }
 
+/// Whether a connection may be handed out: one that was used a moment ago is not asked, which is a round trip less for
+/// every call of a busy relay.
+async fn answers(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    Ok(idle_for < TESTED_WHEN_IDLE_FOR || connection.ping().await.is_ok())
+}
+
 /// Makes the rest of a transaction one of `tenant`; see [`Storage::begin`]. Whoever holds several takes them in the order
 /// of their ids, so that no two wait for each other.
 ///
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn hold(tx: &mut Tx, tenant: &TenantId) -> Result<(), StorageError> {
-    Ok(tx.hold(name_of("bloonio-tenant-transaction", tenant.as_str())).await?)
+    Ok(tx.hold(name_of(TENANT, tenant.as_str())).await?)
 }
 
 /// Makes the rest of a transaction the only one that claims from `queue`, after what it holds of tenants.
@@ -255,6 +272,9 @@ pub async fn hold(tx: &mut Tx, tenant: &TenantId) -> Result<(), StorageError> {
 pub(crate) async fn hold_queue(tx: &mut Tx, queue: &str) -> Result<(), StorageError> {
     Ok(tx.hold(name_of("bloonio-queue-transaction", queue)).await?)
 }
+
+/// What a transaction of one tenant holds.
+const TENANT: &str = "bloonio-tenant-transaction";
 
 /// A name as PostgreSQL's advisory locks know them: numbers. Two texts of the same number would only wait for each other.
 fn name_of(domain: &str, text: &str) -> i64 {

@@ -333,6 +333,28 @@ async fn an_entry_is_there_with_its_change_or_neither_is() {
 }
 
 #[tokio::test]
+async fn entries_of_several_chains_are_added_together_each_behind_the_last_of_its_own() {
+    let relay = TestRelay::new().await;
+    let (bank, shop) = (relay.provision("Bank").await, relay.provision("Shop").await);
+    let before = [entries(&bank).await.len(), entries(&shop).await.len()];
+    let storage = &relay.app.storage;
+    let mut tx = storage.begin_shared().await.unwrap();
+    // What JSON and SQL would read as something else comes back as it was.
+    let subject = "a'b\"c\\u0000 ${}\u{1F600}";
+    let event = |chain: &Chain| (chain.clone(), Event::new(Kind::CallbackDead, subject).with("status", 7));
+    let [first, second] = [chain_of(&bank), chain_of(&shop)];
+    rows::append_all(&mut tx, [&second, &first, &second].map(event), relay.clock.now()).await.unwrap();
+    storage.commit(tx).await.unwrap();
+    for (backend, before, added) in [(&bank, before[0], 1), (&shop, before[1], 2)] {
+        let entries = entries(backend).await;
+        assert_eq!(entries.len(), before + added);
+        let ours = entries[before..].iter().all(|entry| entry.subject == subject && entry.details == r#"{"status":7}"#);
+        assert!(ours, "{entries:?}");
+        assert_eq!(holds(backend).await, entries.last().unwrap().head());
+    }
+}
+
+#[tokio::test]
 async fn changes_at_once_make_one_chain() {
     let relay = TestRelay::new().await;
     let bank = relay.provision("Bank").await;
@@ -351,6 +373,11 @@ async fn changes_at_once_make_one_chain() {
 #[case::delete_all("DELETE FROM audit")]
 #[case::heads("DELETE FROM audit_heads")]
 #[case::head_back("UPDATE audit_heads SET seq = 1")]
+#[case::behind_another(
+    "INSERT INTO audit (chain, seq, at, kind, subject, details, prev_hash, hash)
+     SELECT a.chain, h.seq + 1, a.at, a.kind, a.subject, a.details, a.prev_hash, a.hash
+     FROM audit a JOIN audit_heads h ON h.chain = a.chain WHERE a.seq = 1"
+)]
 #[case::out_of_order(
     "INSERT INTO audit (chain, seq, at, kind, subject, details, prev_hash, hash)
      SELECT chain, seq + 7, at, kind, subject, details, prev_hash, hash FROM audit WHERE seq = 1"

@@ -400,6 +400,23 @@ async fn a_worker_that_lost_its_lease_settles_nothing() {
 }
 
 #[tokio::test]
+async fn of_two_claims_of_a_callback_that_end_together_the_living_one_counts() {
+    let rig = Rig::new().await;
+    let tenant = rig.tenant().await;
+    let delivery = rig.decide(&tenant.id, "instruction-1", "https://backend.test/").await;
+    let lapsed = rig.claim(10).await.remove(0);
+    rig.advance(Duration::from_secs(15));
+    let other = rig.decide(&tenant.id, "instruction-2", "https://backend.test/").await;
+    let claimed = rig.claim(10).await;
+    let of = |name: &str| claimed.iter().find(|claimed| claimed.delivery_id == name).unwrap();
+    let (living, beside) = (of(&delivery), of(&other));
+    let ends = [(&lapsed, Settlement::Dead), (living, Settlement::Acknowledged), (beside, Settlement::Dead)];
+    assert_eq!(rig.settle_all(&ends).await, [false, true, true]);
+    assert_eq!(rig.row(&delivery).await.state, DeliveryState::Acknowledged);
+    assert_eq!(rig.row(&other).await.state, DeliveryState::Dead);
+}
+
+#[tokio::test]
 async fn workers_that_claim_at_once_share_the_rows() {
     let rig = Rig::new().await;
     for tenant in 0..20 {

@@ -39,6 +39,48 @@ pub fn query_for(sqlite: impl Into<Cow<'static, str>>, postgres: impl Into<Cow<'
     Query { sqlite: sqlite.into(), postgres: Some(postgres.into()), values: Vec::new() }
 }
 
+/// A statement over the rows of a JSON array of arrays that is bound to `placeholder`, in words of each engine that `sql`
+/// makes with [`Rows`]. However many rows there are, it is one statement, of one text.
+pub fn query_rows(placeholder: &'static str, sql: impl Fn(Rows) -> String) -> Query {
+    let rows = |engine| Rows { engine, placeholder };
+    query_for(sql(rows(Engine::Sqlite)), sql(rows(Engine::Postgres)))
+}
+
+/// The rows that a statement is over, and their cells, counted from 0. `null` is NULL.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows {
+    engine: Engine,
+    placeholder: &'static str,
+}
+
+impl Rows {
+    /// Behind FROM: the rows, in their order.
+    pub fn table(self) -> String {
+        match self.engine {
+            Engine::Sqlite => format!("json_each({}) AS j", self.placeholder),
+            Engine::Postgres => format!("jsonb_array_elements(CAST({} AS jsonb)) AS j (value)", self.placeholder),
+        }
+    }
+
+    /// A cell that is a text.
+    pub fn text(self, cell: usize) -> String {
+        format!("j.value ->> {cell}")
+    }
+
+    /// A cell that is a whole number.
+    pub fn whole(self, cell: usize) -> String {
+        format!("CAST(j.value ->> {cell} AS BIGINT)")
+    }
+
+    /// A cell that is bytes, as hex.
+    pub fn bytes(self, cell: usize) -> String {
+        match self.engine {
+            Engine::Sqlite => format!("unhex(j.value ->> {cell})"),
+            Engine::Postgres => format!("decode(j.value ->> {cell}, 'hex')"),
+        }
+    }
+}
+
 type ForSqlite = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 type ForPostgres = sqlx::query::Query<'static, Postgres, PgArguments>;
 

@@ -13,11 +13,11 @@ use tracing::{debug, error, info, warn};
 use super::callback::{Signed, UNSIGNED, Verdict};
 use super::worker::Flight;
 use super::{Inner, backoff, breaker};
-use crate::audit::{Event, Kind};
+use crate::audit::{Chain, Event, Kind};
 use crate::service::tenant::Tenant;
 use crate::storage::delivery::claim::{self, ClaimLimits};
 use crate::storage::delivery::health::{self, Overdue};
-use crate::storage::delivery::{self, Claimed, Lease, Met, Settlement, listing};
+use crate::storage::delivery::{self, Claimed, End, Lease, Met, Settlement, listing};
 use crate::storage::{StorageError, Tx, audit, replay, tenant};
 use crate::telemetry::metrics::{CALLBACK_BREAKERS_OPEN, CALLBACKS, OUTBOX_OLDEST_SECONDS, OUTBOX_WAITING};
 use crate::telemetry::stage::Stage;
@@ -97,12 +97,11 @@ impl Inner {
         let overdue = health::give_up_overdue(&mut tx, now).await?;
         settled.extend(overdue.into_iter().map(|overdue| Settled::overdue(overdue, now)));
         let signed = self.sign(&mut tx, claimed, now).await?;
-        for (claimed, signed) in &signed {
-            // Before it leaves: whoever receives it cannot send it back as a call of this tenant.
-            if let Some(signed) = signed {
-                replay::remember(&mut tx, &claimed.tenant_id, signed.hmac.as_bytes(), signed.at).await?;
-            }
-        }
+        // Before they leave: whoever receives one cannot send it back as a call of this tenant.
+        let leaving = signed
+            .iter()
+            .filter_map(|(claimed, signed)| signed.as_ref().map(|signed| (&claimed.tenant_id, signed.hmac.as_bytes())));
+        replay::remember(&mut tx, leaving, now).await?;
         record(&mut tx, &settled, now).await?;
         tx.commit().await?;
         flight.landed.clear();
@@ -191,30 +190,24 @@ struct Settled {
 }
 
 async fn settle(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Timestamp) -> Result<Vec<Settled>, StorageError> {
-    let mut settled = Vec::with_capacity(landed.len());
-    for (claimed, verdict) in landed {
-        let settlement = settlement(claimed, *verdict, now);
-        let held = delivery::settle(tx, claimed, settlement, verdict.met(), now).await?;
-        settled.push(Settled {
-            delivery_id: claimed.delivery_id.clone(),
-            tenant_id: claimed.tenant_id.clone(),
-            attempts: claimed.attempts,
-            after: now.since(claimed.scheduled_from),
-            met: verdict.met(),
-            settlement,
-            held,
-        });
-    }
-    Ok(settled)
+    let ends: Vec<_> = landed.iter().map(|(claimed, verdict)| end(claimed, *verdict, now)).collect();
+    let held = delivery::settle(tx, &ends, now).await?;
+    let settled = |end: &End<'_>| Settled {
+        delivery_id: end.claimed.delivery_id.clone(),
+        tenant_id: end.claimed.tenant_id.clone(),
+        attempts: end.claimed.attempts,
+        after: now.since(end.claimed.scheduled_from),
+        met: end.met,
+        settlement: end.settlement,
+        held: held.contains(&end.claim()),
+    };
+    Ok(ends.iter().map(settled).collect())
 }
 
-/// Writes to the audit trail what is over. Last in its transaction and in the order of the tenants' ids: of several
-/// workers none waits for a chain that waits for it.
+/// Writes to the audit trail what is over. Last in its transaction: whoever holds a chain's end waits for nothing more.
 async fn record(tx: &mut Tx, settled: &[Settled], now: Timestamp) -> Result<(), StorageError> {
     let over = |settled: &&Settled| settled.held && !matches!(settled.settlement, Settlement::Due(_));
-    let mut over: Vec<_> = settled.iter().filter(over).collect();
-    over.sort_by_key(|settled| &settled.tenant_id);
-    for settled in over {
+    let entry = |settled: &Settled| {
         let kind = match settled.settlement {
             Settlement::Acknowledged => Kind::CallbackAcknowledged,
             _ => Kind::CallbackDead,
@@ -223,18 +216,19 @@ async fn record(tx: &mut Tx, settled: &[Settled], now: Timestamp) -> Result<(), 
             .with("attempts", settled.attempts)
             .with("status", settled.met.status)
             .with("error", settled.met.error);
-        audit::append(tx, &settled.tenant_id, event, now).await?;
-    }
-    Ok(())
+        (Chain::from(&settled.tenant_id), event)
+    };
+    audit::append_all(tx, settled.iter().filter(over).map(entry), now).await
 }
 
-fn settlement(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> Settlement {
-    match verdict {
+fn end(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> End<'_> {
+    let settlement = match verdict {
         Verdict::Acknowledged(_) => Settlement::Acknowledged,
         Verdict::Gone => Settlement::Dead,
         Verdict::Failed(_) => backoff::next_attempt(claimed.scheduled_from, claimed.give_up_at, now)
             .map_or(Settlement::Dead, Settlement::Due),
-    }
+    };
+    End { claimed, settlement, met: verdict.met() }
 }
 
 impl Settled {

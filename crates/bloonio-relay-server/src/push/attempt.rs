@@ -32,11 +32,16 @@ impl Inner {
     }
 
     fn ending(&self, job: &PushJob, outcome: &PushOutcome, now: Timestamp) -> Ending {
-        let (settlement, error) = match outcome {
-            PushOutcome::Accepted { message_id } => (Settlement::Delivered(message_id.clone()), None),
+        let (word, ending) = match outcome {
+            PushOutcome::Accepted { message_id } => {
+                self.brakes.believes(now, None);
+                ("accepted", Ending::Accepted(message_id.clone()))
+            }
             PushOutcome::Failed(failure) => {
                 let next = self.next_attempt(job, now, failure.retry);
-                (next.map_or(Settlement::Failed, Settlement::Due), Some(failure.error))
+                let settlement = next.map_or(Settlement::Failed, Settlement::Due);
+                let retirement = self.believed_verdict(job, failure, now);
+                (failure.error, Ending::Failed { settlement, error: failure.error, retirement })
             }
             PushOutcome::Held(held) => {
                 metrics::counter!(FCM_HELD, "reason" => held.error).increment(1);
@@ -44,9 +49,9 @@ impl Inner {
                 return Ending::Held(*held);
             }
         };
-        metrics::counter!(FCM_SENDS, "outcome" => error.unwrap_or("accepted")).increment(1);
-        debug!(tenant.id = job.tenant_id.as_str(), push.outcome = error.unwrap_or("accepted"), "a push was attempted");
-        Ending::Settled { settlement, error, retirement: self.believed_verdict(job, outcome, now) }
+        metrics::counter!(FCM_SENDS, "outcome" => word).increment(1);
+        debug!(tenant.id = job.tenant_id.as_str(), push.outcome = word, "a push was attempted");
+        ending
     }
 
     async fn send(&self, job: &PushJob, address: &PushAddress) -> PushOutcome {
@@ -82,18 +87,15 @@ impl Inner {
     fn believed_verdict(
         &self,
         job: &PushJob,
-        outcome: &PushOutcome,
+        failure: &PushFailure,
         now: Timestamp,
     ) -> Option<(Retirement, &'static str)> {
         // Where nothing was sent, nothing was learnt.
         job.address.as_ref()?;
-        let retirement = match outcome {
-            PushOutcome::Failed(PushFailure { address, error, .. }) => match address {
-                AddressVerdict::Keep => None,
-                AddressVerdict::Dead => Some((Retirement::Dead, *error)),
-                AddressVerdict::Quarantine => Some((Retirement::Quarantined, *error)),
-            },
-            PushOutcome::Accepted { .. } | PushOutcome::Held(_) => None,
+        let retirement = match failure.address {
+            AddressVerdict::Keep => None,
+            AddressVerdict::Dead => Some((Retirement::Dead, failure.error)),
+            AddressVerdict::Quarantine => Some((Retirement::Quarantined, failure.error)),
         };
         let believed = self.brakes.believes(now, retirement.map(|(verdict, _)| verdict));
         retirement.filter(|_| believed)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bloonio_wire::clock::{Clock, Timestamp};
+use bloonio_wire::device::Platform;
 use bloonio_wire::id::{RelayUserLinkedId, TenantId};
 use bloonio_wire::random::{Random, RandomError, hex_token};
 use tokio::sync::{Notify, mpsc};
@@ -97,6 +98,8 @@ pub struct FirstAttempts {
     pub failed: u32,
     /// FCM's names of the accepted messages.
     pub fcm_message_ids: Vec<String>,
+    /// When the messages of `stream` devices were delivered, which is when they were stored.
+    pub streams_sent_at: Option<Timestamp>,
     /// Some of the addresses that failed, cut to 12 characters.
     pub failed_tokens_sample: Vec<String>,
 }
@@ -155,7 +158,12 @@ impl Pusher {
         for job in jobs {
             self.inner.wake_stream(&job);
             match job.state {
-                PushState::Delivered => outcome.accepted(job.message_id),
+                PushState::Delivered => {
+                    if job.platform == Platform::Stream {
+                        outcome.streams_sent_at = outcome.streams_sent_at.max(job.sent_at);
+                    }
+                    outcome.accepted(job.message_id);
+                }
                 PushState::Sending => {
                     open.push(Some(job.address.clone()));
                     self.start(job, open.len() - 1, done.clone());

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::Held;
-use crate::storage::push::{self, PushJob, Retirement, Settlement, hold};
+use crate::storage::push::{self, Accepted, PushJob, Retirement, Settlement, hold};
 use crate::storage::{Storage, StorageError, Tx};
 use crate::telemetry::metrics::ADDRESSES_RETIRED;
 
@@ -22,14 +22,26 @@ pub(super) struct Record {
     pub(super) at: Timestamp,
 }
 
+impl Record {
+    /// The record as a message that was accepted, if it was.
+    fn accepted(&self) -> Option<Accepted<'_>> {
+        match &self.ending {
+            Ending::Accepted(message_id) => Some((&self.job, message_id, self.at)),
+            _ => None,
+        }
+    }
+}
+
 /// How it ended.
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// With an outcome.
-    Settled {
+    /// The push service took the message, and calls it so.
+    Accepted(String),
+    /// It did not.
+    Failed {
         settlement: Settlement,
-        /// A stable word for what it failed of.
-        error: Option<&'static str>,
+        /// A stable word for why.
+        error: &'static str,
         /// What becomes of the address, with the reason.
         retirement: Option<(Retirement, &'static str)>,
     },
@@ -40,7 +52,7 @@ pub(super) enum Ending {
 impl Ending {
     /// Whether the push is to be looked at again.
     pub(super) fn comes_again(&self) -> bool {
-        matches!(self, Self::Held(_) | Self::Settled { settlement: Settlement::Due(_), .. })
+        matches!(self, Self::Held(_) | Self::Failed { settlement: Settlement::Due(_), .. })
     }
 }
 
@@ -84,27 +96,34 @@ impl Ledger {
 
     async fn write(&self, batch: &[(Record, oneshot::Sender<()>)]) -> Result<(), StorageError> {
         let mut tx = self.storage.begin_shared().await?;
+        let accepted: Vec<_> = batch.iter().filter_map(|(record, _)| record.accepted()).collect();
+        let mut written = push::settle_accepted(&mut tx, &accepted).await?;
         for (record, _) in batch {
-            if !write_one(&mut tx, record).await? {
-                warn!("the lease of a push was lost before its end");
-            }
+            written += write_failed(&mut tx, record).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        let lost = batch.len() as u64 - written;
+        if lost > 0 {
+            warn!(pushes = lost, "the leases of pushes were lost before their end");
+        }
+        Ok(())
     }
 }
 
-/// `false` means that the lease was lost.
-async fn write_one(tx: &mut Tx, record: &Record) -> Result<bool, StorageError> {
+/// Whatever was not accepted; gives 1 if it was written, 0 if its lease was lost.
+async fn write_failed(tx: &mut Tx, record: &Record) -> Result<u64, StorageError> {
     let Record { job, ending, at } = record;
-    match ending {
-        Ending::Held(held) => hold::hold(tx, job, held.until, held.error).await,
-        Ending::Settled { settlement, error, retirement } => {
+    let written = match ending {
+        Ending::Accepted(_) => false,
+        Ending::Held(held) => hold::hold(tx, job, held.until, held.error).await?,
+        Ending::Failed { settlement, error, retirement } => {
             if let (Some(to), Some(address)) = (*retirement, &job.address)
                 && push::retire_address(tx, &job.tenant_id, &job.device_id, address, to, *at).await?
             {
                 metrics::counter!(ADDRESSES_RETIRED, "verdict" => to.0.as_str()).increment(1);
             }
-            push::settle(tx, job, settlement, *error, *at).await
+            push::settle(tx, job, *settlement, error).await?
         }
-    }
+    };
+    Ok(u64::from(written))
 }

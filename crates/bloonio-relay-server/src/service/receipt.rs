@@ -57,18 +57,19 @@ pub fn push_unattended(app: &SharedApp, subject: Subject) {
 
 async fn first_receipt(app: &SharedApp, subject: Subject) -> Result<PushReceipt, ServiceError> {
     let attempts = app.pusher.first_attempts(&subject.tenant_id, subject.kind, subject.id.as_str()).await?;
-    if attempts.failed == 0 && attempts.fcm_message_ids.is_empty() {
-        // Stream devices alone: their rows were final when they were committed, and say it all again at any time.
-        return from_rows(app, &subject).await;
-    }
+    // Stream devices alone: their rows were final when they were committed, and say it all again at any time.
+    let final_before = attempts.streams_sent_at.filter(|_| attempts.failed == 0 && attempts.fcm_message_ids.is_empty());
     let receipt = PushReceipt {
         instruction_id: subject.id.as_str().to_owned(),
         delivered_count: attempts.delivered,
         failed_count: attempts.failed,
         fcm_message_ids: attempts.fcm_message_ids,
         failed_tokens_sample: attempts.failed_tokens_sample,
-        sent_at: app.clock.now(),
+        sent_at: final_before.unwrap_or_else(|| app.clock.now()),
     };
+    if final_before.is_some() {
+        return Ok(receipt);
+    }
     let json = serde_json::to_string(&receipt)?;
     match subject.kind {
         PushKind::SecurityAlert => {

@@ -1,9 +1,12 @@
 //! Rows of `audit` and `audit_heads`. They are added in the transaction of the change that they tell of, as the last thing
 //! before its commit: whoever holds a chain's end keeps others from adding to it.
 
-use bloonio_wire::clock::Timestamp;
+use std::collections::BTreeMap;
 
-use super::db::{Row, query};
+use bloonio_wire::clock::Timestamp;
+use serde_json::{Value, json};
+
+use super::db::{Row, query, query_rows};
 use super::{Storage, StorageError, Tx};
 use crate::audit::{Chain, Entry, Event, GENESIS, Hash, Head};
 
@@ -43,32 +46,59 @@ fn entry(row: &Row) -> Result<Entry, StorageError> {
 /// # Errors
 /// [`StorageError`].
 pub async fn append(tx: &mut Tx, chain: impl Into<Chain>, event: Event, at: Timestamp) -> Result<(), StorageError> {
-    let previous = hold(tx, chain.into()).await?;
-    let entry = event.follow(&previous, at);
-    query(
-        "-- insert_audit
-         INSERT INTO audit (chain, seq, at, kind, subject, details, prev_hash, hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(entry.chain.as_str())
-    .bind(entry.seq)
-    .bind(entry.at.as_millis())
-    .bind(&entry.kind)
-    .bind(&entry.subject)
-    .bind(&entry.details)
-    .bind(entry.prev_hash.as_slice())
-    .bind(entry.hash.as_slice())
+    append_all(tx, [(chain.into(), event)], at).await
+}
+
+/// Adds entries to chains, those of a chain in the order given. The chains' ends are held in the order of their names: of
+/// several transactions none waits for one that waits for it.
+///
+/// # Errors
+/// [`StorageError`].
+pub async fn append_all(
+    tx: &mut Tx,
+    events: impl IntoIterator<Item = (Chain, Event)>,
+    at: Timestamp,
+) -> Result<(), StorageError> {
+    let mut chains: BTreeMap<Chain, Vec<Event>> = BTreeMap::new();
+    for (chain, event) in events {
+        chains.entry(chain).or_default().push(event);
+    }
+    let mut rows = Vec::new();
+    for (chain, events) in chains {
+        let mut end = hold(tx, chain).await?;
+        for event in events {
+            let entry = event.follow(&end, at);
+            end = entry.head();
+            rows.push(row_of(entry));
+        }
+    }
+    if !rows.is_empty() {
+        insert(tx, rows).await?;
+    }
+    Ok(())
+}
+
+fn row_of(entry: Entry) -> Value {
+    let Entry { chain, seq, at, kind, subject, details, prev_hash, hash } = entry;
+    json!([chain.as_str(), seq, at.as_millis(), kind, subject, details, hex::encode(prev_hash), hex::encode(hash)])
+}
+
+/// The database checks that each entry is the next of its chain, and moves the chain's end to it.
+async fn insert(tx: &mut Tx, rows: Vec<Value>) -> Result<(), StorageError> {
+    query_rows("$1", |rows| {
+        let [chain, kind, subject, details] = [0, 3, 4, 5].map(|cell| rows.text(cell));
+        let ([seq, at], [prev_hash, hash]) = ([1, 2].map(|cell| rows.whole(cell)), [6, 7].map(|cell| rows.bytes(cell)));
+        let entries = rows.table();
+        format!(
+            "-- insert_audit
+             INSERT INTO audit (chain, seq, at, kind, subject, details, prev_hash, hash)
+             SELECT {chain}, {seq}, {at}, {kind}, {subject}, {details}, {prev_hash}, {hash} FROM {entries}"
+        )
+    })
+    .bind(Value::Array(rows).to_string())
     .execute(&mut *tx)
     .await?;
-    let moved = query("-- move_audit_head\nUPDATE audit_heads SET seq = $2, hash = $3 WHERE chain = $1 AND seq = $4")
-        .bind(entry.chain.as_str())
-        .bind(entry.seq)
-        .bind(entry.hash.as_slice())
-        .bind(previous.seq)
-        .execute(&mut *tx)
-        .await?;
-    // Its row is held since it was read.
-    if moved.rows_affected() == 1 { Ok(()) } else { Err(corrupt()) }
+    Ok(())
 }
 
 /// A chain's end, held until the transaction ends. A chain without entries gets its row here.

@@ -8,14 +8,18 @@ pub mod claim;
 pub mod health;
 pub mod listing;
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
 use bloonio_wire::callback::Flow;
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::digest::Framed;
 use bloonio_wire::id::TenantId;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{StorageError, Tx};
-use crate::storage::db::query;
+use crate::storage::db::{Row, query, query_rows};
 
 /// A callback to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,39 +128,80 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, new: &NewDelivery) -> Result
     Ok(())
 }
 
-/// Ends a claim; `false` means that the lease was lost meanwhile and nothing was changed.
+/// The end of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End<'a> {
+    /// The claim that it ends.
+    pub claimed: &'a Claimed,
+    /// How.
+    pub settlement: Settlement,
+    /// What it met.
+    pub met: Met,
+}
+
+impl<'a> End<'a> {
+    /// Which claim: a delivery may have been claimed again meanwhile.
+    pub fn claim(&self) -> (&'a str, &'a str) {
+        (&self.claimed.delivery_id, &self.claimed.lease_token)
+    }
+
+    fn row(&self, now: Timestamp) -> Value {
+        let (state, next_at) = match self.settlement {
+            Settlement::Acknowledged => ("acknowledged", None),
+            Settlement::Due(at) => ("due", Some(at.as_millis())),
+            Settlement::Dead => ("dead", None),
+        };
+        let settled_at = next_at.is_none().then_some(now.as_millis());
+        let (id, lease) = self.claim();
+        json!([self.claimed.tenant_id, id, lease, state, next_at, settled_at, self.met.status, self.met.error])
+    }
+}
+
+/// Ends claims; gives those that were ended. Of the others the lease was lost meanwhile, and nothing was changed.
 ///
 /// # Errors
 /// [`StorageError::Database`].
-pub async fn settle(
+pub async fn settle<'a>(
     tx: &mut Tx,
-    claimed: &Claimed,
-    settlement: Settlement,
-    met: Met,
+    ends: &[End<'a>],
     now: Timestamp,
-) -> Result<bool, StorageError> {
-    let (state, next_at, settled_at) = match settlement {
-        Settlement::Acknowledged => ("acknowledged", None, Some(now.as_millis())),
-        Settlement::Due(at) => ("due", Some(at.as_millis()), None),
-        Settlement::Dead => ("dead", None, Some(now.as_millis())),
-    };
-    let done = query(
-        "-- settle_delivery
-         UPDATE deliveries SET state = $4, next_at = coalesce($5, next_at), settled_at = $6, last_status = $7,
-                               last_error = $8, lease_token = NULL
-         WHERE tenant_id = $1 AND delivery_id = $2 AND state = 'sending' AND lease_token = $3",
-    )
-    .bind(claimed.tenant_id.as_str())
-    .bind(&claimed.delivery_id)
-    .bind(&claimed.lease_token)
-    .bind(state)
-    .bind(next_at)
-    .bind(settled_at)
-    .bind(met.status)
-    .bind(met.error)
-    .execute(&mut *tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
+) -> Result<HashSet<(&'a str, &'a str)>, StorageError> {
+    let mut held = HashSet::with_capacity(ends.len());
+    let mut left: Vec<&End<'_>> = ends.iter().collect();
+    while !left.is_empty() {
+        // The database names what it has settled by the delivery alone: each statement is over one claim of it.
+        let mut claims: HashMap<&str, (&str, &str)> = HashMap::new();
+        let mut rows = Vec::with_capacity(left.len());
+        left.retain(|end| match claims.entry(&end.claimed.delivery_id) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(free) => {
+                free.insert(end.claim());
+                rows.push(end.row(now));
+                false
+            }
+        });
+        for row in settle_rows(tx, rows).await? {
+            held.extend(claims.get(row.get::<String>("delivery_id")?.as_str()));
+        }
+    }
+    Ok(held)
+}
+
+async fn settle_rows(tx: &mut Tx, rows: Vec<Value>) -> Result<Vec<Row>, StorageError> {
+    let statement = query_rows("$1", |rows| {
+        let [tenant, id, lease, state, error] = [0, 1, 2, 3, 7].map(|cell| rows.text(cell));
+        let [next_at, settled_at, status] = [4, 5, 6].map(|cell| rows.whole(cell));
+        let ends = rows.table();
+        format!(
+            "-- settle_deliveries
+             UPDATE deliveries SET state = {state}, next_at = coalesce({next_at}, next_at), settled_at = {settled_at},
+                                   last_status = {status}, last_error = {error}, lease_token = NULL
+             FROM {ends}
+             WHERE tenant_id = {tenant} AND delivery_id = {id} AND state = 'sending' AND lease_token = {lease}
+             RETURNING delivery_id"
+        )
+    });
+    Ok(statement.bind(Value::Array(rows).to_string()).fetch_all(&mut *tx).await?)
 }
 
 /// Hands a claimed row back, due at once: the process stops before the attempt is over. `false` if the lease was lost.

@@ -10,13 +10,14 @@ pub mod status;
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::device::Platform;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
+use serde_json::{Value, json};
 use tracing::error;
 
 use self::status::PushState;
 use super::delivery::Lease;
 use super::{Storage, StorageError, Tx, hold_queue};
 use crate::push::{PushAddress, PushKind, PushTarget};
-use crate::storage::db::{Row, query};
+use crate::storage::db::{Row, query, query_rows};
 
 /// What shall be pushed.
 #[derive(Debug, Clone, Copy)]
@@ -56,13 +57,13 @@ pub struct PushJob {
     pub lease_token: Option<String>,
     /// The push service's name of the message, once it is accepted.
     pub message_id: Option<String>,
+    /// When it was delivered.
+    pub sent_at: Option<Timestamp>,
 }
 
-/// How an attempt ends a claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How an attempt that failed ends a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
-    /// Accepted under the push service's name of the message.
-    Delivered(String),
     /// Again at this instant.
     Due(Timestamp),
     /// Never again.
@@ -101,34 +102,36 @@ pub async fn enqueue(
     now: Timestamp,
     lease: &Lease,
 ) -> Result<(), StorageError> {
-    for device in devices {
-        let stream = device.platform == Platform::Stream;
-        query(
-            "-- enqueue_push
+    let devices: Vec<_> = devices.iter().map(|device| [device.device_id.as_str(), device.platform.as_str()]).collect();
+    query_rows("$9", |devices| {
+        let (table, device_id, platform) = (devices.table(), devices.text(0), devices.text(1));
+        format!(
+            "-- enqueue_pushes
              INSERT INTO pushes (tenant_id, subject_id, kind, device_id, platform, state, attempts, next_at, lease_until,
                                  lease_token, expires_at, sent_at)
-             VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11)
-             ON CONFLICT DO NOTHING",
+             SELECT $1, $2, $3, {device_id}, {platform}, CASE {platform} WHEN $4 THEN 'delivered' ELSE 'sending' END, 1, $5,
+                    CASE {platform} WHEN $4 THEN NULL ELSE $6 END, CASE {platform} WHEN $4 THEN NULL ELSE $7 END, $8,
+                    CASE {platform} WHEN $4 THEN $5 END
+             FROM {table} WHERE true
+             ON CONFLICT DO NOTHING"
         )
-        .bind(tenant.as_str())
-        .bind(new.subject_id)
-        .bind(new.kind.as_str())
-        .bind(device.device_id.as_str())
-        .bind(device.platform.as_str())
-        .bind(if stream { "delivered" } else { "sending" })
-        .bind(now.as_millis())
-        .bind((!stream).then_some(lease.until.as_millis()))
-        .bind((!stream).then_some(&lease.token))
-        .bind(new.expires_at.as_millis())
-        .bind(stream.then_some(now.as_millis()))
-        .execute(&mut *tx)
-        .await?;
-    }
+    })
+    .bind(tenant.as_str())
+    .bind(new.subject_id)
+    .bind(new.kind.as_str())
+    .bind(Platform::Stream.as_str())
+    .bind(now.as_millis())
+    .bind(lease.until.as_millis())
+    .bind(&lease.token)
+    .bind(new.expires_at.as_millis())
+    .bind(json!(devices).to_string())
+    .execute(&mut *tx)
+    .await?;
     Ok(())
 }
 
 const JOBS: &str = "SELECT p.tenant_id, p.subject_id, p.kind, p.device_id, p.platform, p.state, p.attempts,
-        p.expires_at, p.lease_token, p.fcm_message_id, d.relay_user_linked_id,
+        p.expires_at, p.lease_token, p.fcm_message_id, p.sent_at, d.relay_user_linked_id,
         CASE WHEN d.address_state = 'live' AND d.status = 'active' THEN d.address_kind END AS address_kind,
         CASE WHEN d.address_state = 'live' AND d.status = 'active' THEN d.address END AS address
     FROM pushes p JOIN devices d ON d.tenant_id = p.tenant_id AND d.device_id = p.device_id";
@@ -153,6 +156,7 @@ fn job(row: &Row) -> Result<PushJob, StorageError> {
         state: PushState::from_name(&text("state")?).ok_or_else(corrupt)?,
         lease_token: row.get("lease_token")?,
         message_id: row.get("fcm_message_id")?,
+        sent_at: row.get::<Option<i64>>("sent_at")?.map(Timestamp::from_millis),
     })
 }
 
@@ -247,26 +251,18 @@ async fn give_up(tx: &mut Tx, row: &Row) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Ends a claim; `false` means that the lease was lost meanwhile and nothing was changed.
+/// Ends a claim after an attempt that failed; `false` means that the lease was lost meanwhile and nothing was changed.
 ///
 /// # Errors
 /// [`StorageError::Database`].
-pub async fn settle(
-    tx: &mut Tx,
-    job: &PushJob,
-    settlement: &Settlement,
-    error: Option<&str>,
-    now: Timestamp,
-) -> Result<bool, StorageError> {
-    let (state, next_at, message_id) = match settlement {
-        Settlement::Delivered(message_id) => ("delivered", None, Some(message_id.as_str())),
-        Settlement::Due(at) => ("due", Some(at.as_millis()), None),
-        Settlement::Failed => ("failed", None, None),
+pub async fn settle(tx: &mut Tx, job: &PushJob, settlement: Settlement, error: &str) -> Result<bool, StorageError> {
+    let (state, next_at) = match settlement {
+        Settlement::Due(at) => ("due", Some(at.as_millis())),
+        Settlement::Failed => ("failed", None),
     };
     let done = query(
         "-- settle_push
-         UPDATE pushes SET state = $6, next_at = coalesce($7, next_at), fcm_message_id = $8, error = $9,
-                           sent_at = CASE WHEN $6 = 'delivered' THEN $10 END, lease_until = NULL, lease_token = NULL
+         UPDATE pushes SET state = $6, next_at = coalesce($7, next_at), error = $8, lease_until = NULL, lease_token = NULL
          WHERE tenant_id = $1 AND subject_id = $2 AND kind = $3 AND device_id = $4
            AND state = 'sending' AND lease_token = $5",
     )
@@ -277,12 +273,44 @@ pub async fn settle(
     .bind(job.lease_token.as_deref())
     .bind(state)
     .bind(next_at)
-    .bind(message_id)
     .bind(error)
-    .bind(now.as_millis())
     .execute(&mut *tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// A message that was accepted: its claim, the push service's name of it, and when.
+pub type Accepted<'a> = (&'a PushJob, &'a str, Timestamp);
+
+/// Ends the claims of messages that were accepted, all in one statement; gives how many still had their lease.
+///
+/// # Errors
+/// [`StorageError::Database`].
+pub async fn settle_accepted(tx: &mut Tx, accepted: &[Accepted<'_>]) -> Result<u64, StorageError> {
+    if accepted.is_empty() {
+        return Ok(0);
+    }
+    let row = |(job, message_id, at): &Accepted<'_>| {
+        let key = [job.tenant_id.as_str(), &job.subject_id, job.kind.as_str(), job.device_id.as_str()];
+        json!([key[0], key[1], key[2], key[3], job.lease_token, message_id, at.as_millis()])
+    };
+    let done = query_rows("$1", |rows| {
+        let [tenant, subject, kind, device, lease, message_id] = [0, 1, 2, 3, 4, 5].map(|cell| rows.text(cell));
+        format!(
+            "-- settle_accepted_pushes
+             UPDATE pushes SET state = 'delivered', fcm_message_id = {message_id}, error = NULL, sent_at = {sent_at},
+                               lease_until = NULL, lease_token = NULL
+             FROM {accepted}
+             WHERE tenant_id = {tenant} AND subject_id = {subject} AND kind = {kind} AND device_id = {device}
+               AND state = 'sending' AND lease_token = {lease}",
+            sent_at = rows.whole(6),
+            accepted = rows.table(),
+        )
+    })
+    .bind(Value::from_iter(accepted.iter().map(row)).to_string())
+    .execute(&mut *tx)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Takes an address out of use, with the reason; the row keeps it, so that a wrong verdict can be undone. An address that

@@ -1,12 +1,14 @@
 //! Rows of `replays`: what was seen before, across restarts and instances (PROTOCOL 2.3).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::id::TenantId;
+use serde_json::json;
 
 use super::{Storage, StorageError, Tx};
-use crate::storage::db::query;
+use crate::storage::db::{query, query_rows};
 
 /// How long a signature is remembered. The window is 30 s either way, so a signed request is good for 60 s at most.
 pub const REMEMBERED: Duration = Duration::from_secs(90);
@@ -22,10 +24,6 @@ fn claim_statement(keys: usize) -> String {
     ON CONFLICT (tenant_id, seen_key) DO UPDATE SET expires_at = excluded.expires_at WHERE replays.expires_at <= $3"
     )
 }
-
-const REMEMBER: &str = "-- remember_replay
-    INSERT INTO replays (tenant_id, seen_key, expires_at) VALUES ($1, $2, $3)
-    ON CONFLICT (tenant_id, seen_key) DO UPDATE SET expires_at = excluded.expires_at WHERE replays.expires_at <= $4";
 
 /// Claims `keys` for a request of `tenant`, signed at `signed_at`; `false` means that one of them was seen before. One
 /// statement, so of any number of equal requests one gets them, and however many keys there are, one write.
@@ -49,19 +47,35 @@ pub async fn claim(
     Ok(u64::try_from(keys.len()) == Ok(done.rows_affected()))
 }
 
-/// Remembers `key` without asking whether it was seen: the relay's own callback signatures, which must never come back as
+/// Remembers keys without asking whether they were seen: the relay's own callback signatures, which must never come back as
 /// calls (SECURITY, "Signatures and replay").
 ///
 /// # Errors
 /// [`StorageError::Database`].
-pub async fn remember(tx: &mut Tx, tenant: &TenantId, key: &[u8], now: Timestamp) -> Result<(), StorageError> {
-    query(REMEMBER)
-        .bind(tenant.as_str())
-        .bind(key)
-        .bind(now.plus(REMEMBERED).as_millis())
-        .bind(now.as_millis())
-        .execute(&mut *tx)
-        .await?;
+pub async fn remember(
+    tx: &mut Tx,
+    keys: impl IntoIterator<Item = (&TenantId, &[u8; 32])>,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    // Each once, and in an order that is everybody's: no two transactions wait for each other.
+    let keys: BTreeSet<_> = keys.into_iter().map(|(tenant, key)| (tenant.as_str(), hex::encode(key))).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    query_rows("$1", |rows| {
+        let (tenant, key, keys) = (rows.text(0), rows.bytes(1), rows.table());
+        format!(
+            "-- remember_replays
+             INSERT INTO replays (tenant_id, seen_key, expires_at) SELECT {tenant}, {key}, $2 FROM {keys} WHERE true
+             ON CONFLICT (tenant_id, seen_key) DO UPDATE SET expires_at = excluded.expires_at
+             WHERE replays.expires_at <= $3"
+        )
+    })
+    .bind(json!(keys).to_string())
+    .bind(now.plus(REMEMBERED).as_millis())
+    .bind(now.as_millis())
+    .execute(&mut *tx)
+    .await?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use bloonio_relay_server::seal::{MasterKey, Sealer};
 use bloonio_relay_server::service::tenant::{Registry, TenantStatus};
 use bloonio_relay_server::storage::Storage;
 use bloonio_relay_server::storage::delivery::claim::{self, ClaimLimits};
-use bloonio_relay_server::storage::delivery::{self, Claimed, Lease, Met, NewDelivery, Settlement, delivery_id};
+use bloonio_relay_server::storage::delivery::{self, Claimed, End, Lease, Met, NewDelivery, Settlement, delivery_id};
 use bloonio_wire::callback::Flow;
 use bloonio_wire::clock::{Clock, ManualClock, Timestamp};
 use bloonio_wire::id::TenantId;
@@ -119,10 +119,17 @@ impl Rig {
 
     /// Settles as a worker does; `false` if the lease was lost.
     pub async fn settle(&self, claimed: &Claimed, settlement: Settlement) -> bool {
+        self.settle_all(&[(claimed, settlement)]).await == [true]
+    }
+
+    /// Settles several in one turn; tells of each whether its lease held.
+    pub async fn settle_all(&self, ends: &[(&Claimed, Settlement)]) -> Vec<bool> {
+        let end = |&(claimed, settlement)| End { claimed, settlement, met: Met::default() };
+        let ends: Vec<_> = ends.iter().map(end).collect();
         let mut tx = self.storage.begin_shared().await.unwrap();
-        let held = delivery::settle(&mut tx, claimed, settlement, Met::default(), self.clock.now()).await.unwrap();
+        let held = delivery::settle(&mut tx, &ends, self.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
-        held
+        ends.iter().map(|end| held.contains(&end.claim())).collect()
     }
 
     /// Hands back as a worker does; `false` if the lease was lost.
