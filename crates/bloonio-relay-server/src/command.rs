@@ -1,5 +1,6 @@
 //! What the command line can do.
 
+pub mod addresses;
 pub mod audit;
 pub mod backup;
 pub mod callbacks;
@@ -38,6 +39,9 @@ pub enum Command {
     /// Look at the outbox of callbacks and send them again, directly in the database.
     #[command(subcommand)]
     Callbacks(callbacks::CallbacksCommand),
+    /// Bring push addresses back that were taken out of use by mistake, directly in the database.
+    #[command(subcommand)]
+    Addresses(addresses::AddressesCommand),
     /// Seal again, under the first master key, what the others have sealed. Relays may run meanwhile; all of them must seal
     /// with that key by now. It can be ended and run again at any time.
     Rekey(rekey::RekeyArgs),
@@ -71,6 +75,7 @@ impl Command {
             Self::Doctor(args) => args.run().await,
             Self::Tenant(command) => command.run().await,
             Self::Callbacks(command) => command.run().await,
+            Self::Addresses(command) => command.run().await,
             Self::Audit(command) => command.run().await,
             Self::Rekey(args) => args.run().await,
             Self::Backup(args) => args.run().await,

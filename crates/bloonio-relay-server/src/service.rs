@@ -1,5 +1,6 @@
 //! The relay's rules. Each function takes [`crate::app::App`] and an authenticated caller, and answers or refuses.
 
+pub mod address;
 pub mod alert;
 pub mod callback;
 pub mod content;

@@ -166,6 +166,78 @@ fn what_callbacks_cannot_do_is_explained(#[case] arguments: &[&str], #[case] mes
     assert!(complaint(&output).contains(message), "{}", complaint(&output));
 }
 
+/// Puts a device of its own pairing into the database; `(address, address_state, reason, changed_at, status)`.
+async fn add_device(pool: &SqlitePool, tenant: &str, device: (&str, &str, &str, i64, &str)) {
+    let (address, state, reason, changed_at, status) = device;
+    let pairing = "INSERT INTO pairings (tenant_id, user_socket_hash, relay_user_linked_id, created_at)
+        VALUES ($1, 'user-' || $2, 'link-' || $2, 0)";
+    sqlx::query(pairing).bind(tenant).bind(address).execute(pool).await.unwrap();
+    let device = "INSERT INTO devices (tenant_id, device_id, relay_user_linked_id, platform, status, address_kind, address,
+                                       address_state, address_reason, address_changed_at, generation, created_at, last_seen_at)
+        VALUES ($1, 'device-' || $2, 'link-' || $2, 'android', $6, 'token', $2, $3, $4, $5, 1, 0, 0)";
+    let device = sqlx::query(device).bind(tenant).bind(address).bind(state).bind(reason).bind(changed_at).bind(status);
+    device.execute(pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn addresses_of_a_wrong_wave_are_counted_and_revived_and_no_others() {
+    let folder = TempDir::new().unwrap();
+    let (bank, shop) = (provisioned(folder.path()), provisioned(folder.path()));
+    let pool = database(folder.path()).await;
+    let wave = 1_764_036_000_000; // 2025-11-25T02:00:00Z
+    for device in [
+        ("wrongly-dead", "dead", "unregistered", wave, "active"),
+        ("awaiting", "dead", "unregistered", wave + 1, "awaiting_confirmation"),
+        ("dead-before", "dead", "unregistered", wave - 1, "active"),
+        ("other-reason", "dead", "invalid_token", wave, "active"),
+        ("other-verdict", "quarantined", "unregistered", wave, "active"),
+        ("removed", "dead", "unregistered", wave, "removed"),
+        ("back-again", "dead", "unregistered", wave, "active"),
+    ] {
+        add_device(&pool, &bank, device).await;
+    }
+    add_device(&pool, &shop, ("of-the-shop", "dead", "unregistered", wave, "active")).await;
+    // The phone has registered anew with the same address.
+    let again =
+        "INSERT INTO devices (tenant_id, device_id, relay_user_linked_id, platform, status, address_kind, address,
+                                      address_state, address_changed_at, generation, created_at, last_seen_at)
+        SELECT tenant_id, 'device-anew', relay_user_linked_id, platform, status, address_kind, address, 'live',
+               address_changed_at, generation, created_at, last_seen_at
+        FROM devices WHERE address = 'back-again'";
+    sqlx::query(again).execute(&pool).await.unwrap();
+
+    let revive = ["addresses", "revive", "--verdict=dead", "--reason=unregistered", "--since=2025-11-25T02:00:00Z"];
+    let of_bank = [&revive[..], &["--tenant", &bank]].concat();
+    let counted = answer(folder.path(), &[&of_bank[..], &["--dry-run"]].concat());
+    assert_eq!(counted["would_be_revived"], 2);
+    assert_eq!(answer(folder.path(), &of_bank)["revived"], 2);
+    assert_eq!(answer(folder.path(), &of_bank)["revived"], 0);
+    let live = "SELECT address FROM devices WHERE address_state = 'live' AND address_reason IS NULL ORDER BY address";
+    let live: Vec<String> = sqlx::query_scalar(live).fetch_all(&pool).await.unwrap();
+    assert_eq!(live, ["awaiting", "back-again", "wrongly-dead"]);
+    assert_eq!(answer(folder.path(), &revive)["revived"], 1, "the shop's");
+
+    let entries = |chain: &str| {
+        let listed = text(folder.path(), &["audit", "list", "--tenant", chain, "--json"]);
+        listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let told = entries(&bank).into_iter().find(|entry| entry["kind"] == "addresses.revived").unwrap();
+    assert_eq!(told["subject"], "dead");
+    assert_eq!(told["details"], json!({"reason": "unregistered", "revived": 2, "since": wave}));
+}
+
+#[rstest]
+#[case(&["--verdict=gone", "--since=2025-11-25T02:00:00Z"], "must be dead or quarantined")]
+#[case(&["--verdict=dead", "--since=yesterday"], "--since")]
+#[case(&["--verdict=dead"], "--since")]
+fn what_cannot_be_revived_is_explained(#[case] arguments: &[&str], #[case] message: &str) {
+    let folder = TempDir::new().unwrap();
+    let place = ["--relay-data-dir", folder.path().to_str().unwrap()];
+    let refused = run(&[&["addresses", "revive"], arguments, &place].concat());
+    assert!(!refused.status.success());
+    assert!(complaint(&refused).contains(message), "{}", complaint(&refused));
+}
+
 #[tokio::test]
 async fn a98_a_database_of_a_newer_relay_is_left_alone() {
     let folder = TempDir::new().unwrap();

@@ -14,8 +14,10 @@ use bloonio_relay_server::push::dispatch::PushLimits;
 use bloonio_relay_server::push::{
     AddressVerdict, Push, PushFailure, PushKind, PushOutcome, PushSender, PushTarget, Pusher, PusherParts, Retry,
 };
+use bloonio_relay_server::service::address;
 use bloonio_relay_server::storage::db::{query, query_for};
-use bloonio_relay_server::storage::push::{self, NewPush};
+use bloonio_relay_server::storage::device::revival::Wave;
+use bloonio_relay_server::storage::push::{self, NewPush, Retirement};
 use bloonio_wire::clock::{Clock, Timestamp};
 use bloonio_wire::device::Platform;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
@@ -252,6 +254,26 @@ async fn a69_unregistered_retires_that_one_address_and_no_other() {
     let (before, again) = (service.sent_to("token-gone-and-long"), ask(&bank, "instruction-2").await);
     assert_eq!((&again.data()["delivered_count"], &again.data()["failed_count"]), (&json!(3), &json!(0)));
     assert_eq!(service.sent_to("token-gone-and-long"), before);
+}
+
+#[tokio::test]
+async fn an_address_that_was_retired_wrongly_is_revived_and_gets_the_next_prompt() {
+    let service = Arc::new(Service::default());
+    let relay = relay(&service, false).await;
+    let (bank, _) = bank(&relay, &["token-a", "token-b"]).await;
+    service.answers("token-b", unregistered());
+    ask(&bank, "instruction-1").await;
+    service.answers("token-b", PushOutcome::Accepted { message_id: "projects/test/messages/b".to_owned() });
+    let storage = &relay.app.storage;
+    let tenant_id = Some(TenantId::parse(&bank.tenant_id).unwrap());
+    let wave = |since| Wave { verdict: Retirement::Dead, since, reason: None, tenant_id: tenant_id.clone() };
+    let later = START.plus(Duration::from_secs(1));
+    assert_eq!(address::revive(storage, &wave(later), later).await.unwrap(), 0);
+    assert_eq!(address::count(storage, &wave(START)).await.unwrap(), 1);
+    assert_eq!(address::revive(storage, &wave(START), later).await.unwrap(), 1);
+    assert_eq!(address_state(&relay, "token-b").await, ("live".into(), None));
+    assert_eq!(ask(&bank, "instruction-2").await.data()["failed_count"], 0);
+    assert_eq!(service.sent_to("token-b"), 2);
 }
 
 #[rstest]

@@ -41,6 +41,8 @@ pub enum Kind {
     CallbackDead,
     /// An operator ordered it to be sent again.
     CallbackResent,
+    /// Push addresses that were taken out of use by mistake are in use again.
+    AddressesRevived,
     /// Another master key seals and signs from now on.
     KeyUsed,
     /// What older keys had sealed was sealed again.
@@ -75,6 +77,7 @@ impl Kind {
         Self::CallbackAcknowledged,
         Self::CallbackDead,
         Self::CallbackResent,
+        Self::AddressesRevived,
         Self::KeyUsed,
         Self::KeyRekeyed,
         Self::DatabaseRestored,
@@ -104,6 +107,7 @@ impl Kind {
             Self::CallbackAcknowledged => "callback.acknowledged",
             Self::CallbackDead => "callback.dead",
             Self::CallbackResent => "callback.resent",
+            Self::AddressesRevived => "addresses.revived",
             Self::KeyUsed => "key.used",
             Self::KeyRekeyed => "key.rekeyed",
             Self::DatabaseRestored => "database.restored",

@@ -4,16 +4,13 @@ use anyhow::ensure;
 use bloonio_wire::clock::{Clock, SystemClock};
 use bloonio_wire::id::TenantId;
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use serde_json::json;
 
 use super::output::PlaceArgs;
-use crate::serve;
 use crate::service::callback;
 use crate::service::error::ServiceError;
 use crate::storage::Storage;
 use crate::storage::delivery::listing::{DeliveryState, Filter};
-use crate::telemetry::AUDIT;
 
 /// What a list shows of a callback in text.
 const COLUMNS: &[&str] =
@@ -75,16 +72,16 @@ impl CallbacksCommand {
             Self::List(args) => {
                 let filter = Filter { tenant_id: args.tenant, state: args.status };
                 let list = async |storage: &Storage| callback::page(storage, &filter, args.limit, args.offset).await;
-                with_storage("list callbacks", args.place, "tenant", list).await
+                args.place.work("list callbacks", "tenant", COLUMNS, list).await
             }
             Self::Redeliver(RedeliverArgs { delivery_id: Some(id), place, .. }) => {
                 let redeliver = async |storage: &Storage| callback::make_due(storage, SystemClock.now(), &id).await;
-                with_storage("redeliver callback", place, "callback", redeliver).await
+                place.work("redeliver callback", "callback", COLUMNS, redeliver).await
             }
             Self::Redeliver(RedeliverArgs { tenant, place, .. }) => {
                 ensure!(tenant.is_some(), "--all-dead needs --tenant");
                 let redeliver = async |storage: &Storage| all_dead(storage, tenant).await;
-                with_storage("redeliver dead callbacks", place, "tenant", redeliver).await
+                place.work("redeliver dead callbacks", "tenant", COLUMNS, redeliver).await
             }
         }
     }
@@ -112,19 +109,4 @@ async fn all_dead(storage: &Storage, tenant_id: Option<TenantId>) -> Result<serd
         }
     }
     Ok(json!({"tenant_id": filter.tenant_id, "redelivered": made_due}))
-}
-
-/// Opens the database, does the work, prints its answer, closes the database.
-async fn with_storage<T: Serialize>(
-    operation: &'static str,
-    place: PlaceArgs,
-    subject: &str,
-    work: impl AsyncFnOnce(&Storage) -> Result<T, ServiceError>,
-) -> anyhow::Result<()> {
-    let config = super::store(place.store)?;
-    let (storage, _master) = serve::open(&config).await?;
-    let done = work(&storage).await.and_then(|answer| Ok(serde_json::to_value(answer)?));
-    storage.close().await;
-    tracing::info!(target: AUDIT, operation, succeeded = done.is_ok(), "operator call from the command line");
-    place.output.print(&done.map_err(|error| super::explain(error, subject))?, COLUMNS)
 }

@@ -3,9 +3,14 @@
 use std::io::IsTerminal;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::StoreArgs;
+use crate::serve;
+use crate::service::error::ServiceError;
+use crate::storage::Storage;
+use crate::telemetry::AUDIT;
 
 /// Form of a command's answer.
 #[derive(Debug, Clone, Copy, Default, Args)]
@@ -26,6 +31,28 @@ pub struct PlaceArgs {
     pub(super) output: OutputArgs,
     #[command(flatten)]
     pub(super) store: StoreArgs,
+}
+
+impl PlaceArgs {
+    /// Opens the database, does the work, notes `operation` in the log, prints the answer, closes the database. `subject`
+    /// is what there may be none of; pages are shown as tables of `columns`.
+    ///
+    /// # Errors
+    /// What went wrong, for the person at the terminal.
+    pub(super) async fn work<T: Serialize>(
+        self,
+        operation: &'static str,
+        subject: &str,
+        columns: &[&str],
+        work: impl AsyncFnOnce(&Storage) -> Result<T, ServiceError>,
+    ) -> anyhow::Result<()> {
+        let config = super::store(self.store)?;
+        let (storage, _master) = serve::open(&config).await?;
+        let done = work(&storage).await.and_then(|answer| Ok(serde_json::to_value(answer)?));
+        storage.close().await;
+        tracing::info!(target: AUDIT, operation, succeeded = done.is_ok(), "operator call from the command line");
+        self.output.print(&done.map_err(|error| super::explain(error, subject))?, columns)
+    }
 }
 
 impl OutputArgs {

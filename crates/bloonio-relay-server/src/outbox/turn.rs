@@ -15,7 +15,7 @@ use super::worker::Flight;
 use super::{Inner, backoff, breaker};
 use crate::audit::{Chain, Event, Kind};
 use crate::service::tenant::Tenant;
-use crate::storage::delivery::claim::{self, ClaimLimits};
+use crate::storage::delivery::claim::{self, ClaimLimits, Claims, UNREADABLE};
 use crate::storage::delivery::health::{self, Overdue};
 use crate::storage::delivery::{self, Claimed, End, Lease, Met, Settlement, listing};
 use crate::storage::{StorageError, Tx, audit, replay, tenant};
@@ -92,17 +92,17 @@ impl Inner {
         claim::hold(&mut tx).await?;
         let mut settled = settle(&mut tx, &flight.landed, now).await?;
         let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
-        let claimed = claim::claim(&mut tx, now, &lease, limits).await?;
+        let Claims { readable, unreadable } = claim::claim(&mut tx, now, &lease, limits).await?;
         // After the claim: no two processes change rows of the outbox that both see due.
         let overdue = health::give_up_overdue(&mut tx, now).await?;
         settled.extend(overdue.into_iter().map(|overdue| Settled::overdue(overdue, now)));
-        let signed = self.sign(&mut tx, claimed, now).await?;
+        let signed = self.sign(&mut tx, readable, now).await?;
         // Before they leave: whoever receives one cannot send it back as a call of this tenant.
         let leaving = signed
             .iter()
             .filter_map(|(claimed, signed)| signed.as_ref().map(|signed| (&claimed.tenant_id, signed.hmac.as_bytes())));
         replay::remember(&mut tx, leaving, now).await?;
-        record(&mut tx, &settled, now).await?;
+        record(&mut tx, &settled, &unreadable, now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
@@ -128,7 +128,7 @@ impl Inner {
         let now = self.parts.clock.now();
         let settled = settle(&mut tx, &flight.landed, now).await?;
         let changes = breaker::learn(&mut tx, &flight.landed, now).await?;
-        record(&mut tx, &settled, now).await?;
+        record(&mut tx, &settled, &[], now).await?;
         tx.commit().await?;
         flight.landed.clear();
         settled.iter().for_each(Settled::report);
@@ -204,8 +204,9 @@ async fn settle(tx: &mut Tx, landed: &[(Claimed, Verdict)], now: Timestamp) -> R
     Ok(ends.iter().map(settled).collect())
 }
 
-/// Writes to the audit trail what is over. Last in its transaction: whoever holds a chain's end waits for nothing more.
-async fn record(tx: &mut Tx, settled: &[Settled], now: Timestamp) -> Result<(), StorageError> {
+/// Writes to the audit trail what is over; to the operator's chain, whose tenant could not be read. Last in its transaction:
+/// whoever holds a chain's end waits for nothing more.
+async fn record(tx: &mut Tx, settled: &[Settled], unreadable: &[String], now: Timestamp) -> Result<(), StorageError> {
     let over = |settled: &&Settled| settled.held && !matches!(settled.settlement, Settlement::Due(_));
     let entry = |settled: &Settled| {
         let kind = match settled.settlement {
@@ -218,7 +219,8 @@ async fn record(tx: &mut Tx, settled: &[Settled], now: Timestamp) -> Result<(), 
             .with("error", settled.met.error);
         (Chain::from(&settled.tenant_id), event)
     };
-    audit::append_all(tx, settled.iter().filter(over).map(entry), now).await
+    let lost = |id: &String| (Chain::Operator, Event::new(Kind::CallbackDead, id.as_str()).with("error", UNREADABLE));
+    audit::append_all(tx, settled.iter().filter(over).map(entry).chain(unreadable.iter().map(lost)), now).await
 }
 
 fn end(claimed: &Claimed, verdict: Verdict, now: Timestamp) -> End<'_> {

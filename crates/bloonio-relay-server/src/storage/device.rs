@@ -1,5 +1,6 @@
 //! Rows of `devices` (PROTOCOL 4): register, find the bearer of a session, refresh, remove, confirm.
 
+pub mod revival;
 pub mod session;
 pub mod silence;
 

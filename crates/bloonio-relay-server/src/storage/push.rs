@@ -7,6 +7,8 @@
 pub mod hold;
 pub mod status;
 
+use std::str::FromStr;
+
 use bloonio_wire::clock::Timestamp;
 use bloonio_wire::device::Platform;
 use bloonio_wire::id::{DeviceId, RelayUserLinkedId, TenantId};
@@ -85,6 +87,18 @@ impl Retirement {
         match self {
             Self::Dead => "dead",
             Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+impl FromStr for Retirement {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "dead" => Ok(Self::Dead),
+            "quarantined" => Ok(Self::Quarantined),
+            _ => Err("must be dead or quarantined"),
         }
     }
 }

@@ -112,9 +112,9 @@ impl Rig {
     pub async fn claim_as(&self, lease: Lease, now: Timestamp, limits: ClaimLimits) -> Vec<Claimed> {
         let mut tx = self.storage.begin_shared().await.unwrap();
         claim::hold(&mut tx).await.unwrap();
-        let claimed = claim::claim(&mut tx, now, &lease, limits).await.unwrap();
+        let claims = claim::claim(&mut tx, now, &lease, limits).await.unwrap();
         tx.commit().await.unwrap();
-        claimed
+        claims.readable
     }
 
     /// Settles as a worker does; `false` if the lease was lost.

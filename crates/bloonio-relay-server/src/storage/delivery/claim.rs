@@ -9,6 +9,9 @@ use super::{Claimed, Lease};
 use crate::storage::db::{Row, query, query_for};
 use crate::storage::{Storage, StorageError, Tx, hold_queue};
 
+/// What a row that cannot be read is given up for.
+pub const UNREADABLE: &str = "unreadable";
+
 /// How many rows a claim may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimLimits {
@@ -18,6 +21,15 @@ pub struct ClaimLimits {
     pub total: u32,
     /// Retries of this claim at most.
     pub retries: u32,
+}
+
+/// What a claim came to.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// The rows, under lease.
+    pub readable: Vec<Claimed>,
+    /// The names of those that were given up because they cannot be read.
+    pub unreadable: Vec<String>,
 }
 
 /// The statement of a claim, from what differs: how the first few rows of each lane are found, and how those that are
@@ -127,12 +139,7 @@ pub async fn hold(tx: &mut Tx) -> Result<(), StorageError> {
 ///
 /// # Errors
 /// [`StorageError::Database`].
-pub async fn claim(
-    tx: &mut Tx,
-    now: Timestamp,
-    lease: &Lease,
-    limits: ClaimLimits,
-) -> Result<Vec<Claimed>, StorageError> {
+pub async fn claim(tx: &mut Tx, now: Timestamp, lease: &Lease, limits: ClaimLimits) -> Result<Claims, StorageError> {
     let rows = query_for(CLAIM_ON_SQLITE, CLAIM_ON_POSTGRES)
         .bind(now.as_millis())
         .bind(lease.until.as_millis())
@@ -143,30 +150,31 @@ pub async fn claim(
         .bind(TRIPS_AFTER)
         .fetch_all(&mut *tx)
         .await?;
-    let mut readable = Vec::with_capacity(rows.len());
+    let mut claims = Claims::default();
     for row in &rows {
         match claimed(row) {
-            Ok(claimed) => readable.push(claimed),
-            Err(StorageError::Corrupt(_)) => give_up(tx, row, now).await?,
+            Ok(claimed) => claims.readable.push(claimed),
+            Err(StorageError::Corrupt(_)) => claims.unreadable.push(give_up(tx, row, now).await?),
             Err(failure) => return Err(failure),
         }
     }
-    Ok(readable)
+    Ok(claims)
 }
 
-async fn give_up(tx: &mut Tx, row: &Row, now: Timestamp) -> Result<(), StorageError> {
+async fn give_up(tx: &mut Tx, row: &Row, now: Timestamp) -> Result<String, StorageError> {
     let delivery_id: String = row.get("delivery_id")?;
     error!(delivery.id = delivery_id, "a callback in the outbox cannot be read; it is given up");
     query(
         "-- give_up_unreadable_delivery
-         UPDATE deliveries SET state = 'dead', settled_at = $2, last_error = 'unreadable', lease_token = NULL
+         UPDATE deliveries SET state = 'dead', settled_at = $2, last_error = $3, lease_token = NULL
          WHERE delivery_id = $1",
     )
-    .bind(delivery_id)
+    .bind(&delivery_id)
     .bind(now.as_millis())
+    .bind(UNREADABLE)
     .execute(&mut *tx)
     .await?;
-    Ok(())
+    Ok(delivery_id)
 }
 
 fn claimed(row: &Row) -> Result<Claimed, StorageError> {
