@@ -17,9 +17,7 @@ mod row;
 mod value;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{
-    AssertSqlSafe, PgConnection, PgPool, Postgres, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
-};
+use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 pub use self::query::{Done, Query, Rows, query, query_for, query_rows};
 pub use self::row::{Column, Row};
@@ -107,20 +105,9 @@ impl Pool {
     pub async fn begin(&self) -> Result<Tx, sqlx::Error> {
         match self {
             Self::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
-        }
-    }
-
-    /// The same, holding `name` from its beginning as [`Tx::hold`] does, in the same round trip.
-    ///
-    /// # Errors
-    /// [`sqlx::Error`].
-    pub async fn begin_holding(&self, name: i64) -> Result<Tx, sqlx::Error> {
-        match self {
-            Self::Sqlite(_) => self.begin().await,
             Self::Postgres(pool) => {
-                let statement = format!("BEGIN; SELECT pg_advisory_xact_lock({name})");
-                pool.begin_with(AssertSqlSafe(statement)).await.map(Tx::Postgres)
+                let pool = pool.clone();
+                to_its_end(async move { pool.begin().await }).await.map(Tx::Postgres)
             }
         }
     }
@@ -133,7 +120,8 @@ impl Pool {
         match self {
             Self::Sqlite(pool) => pool.begin().await.map(Tx::Sqlite),
             Self::Postgres(pool) => {
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map(Tx::Postgres)
+                let (pool, begin) = (pool.clone(), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+                to_its_end(async move { pool.begin_with(begin).await }).await.map(Tx::Postgres)
             }
         }
     }
@@ -166,6 +154,15 @@ impl Pool {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// Begins a transaction whether or not somebody still waits for it: then it is rolled back. A `BEGIN` that is dropped while
+/// it is under way would leave its connection in a transaction that nobody knows of, and whoever gets that connection for a
+/// single statement would take for written what is rolled back later.
+async fn to_its_end<T: Send + 'static>(
+    begin: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+) -> Result<T, sqlx::Error> {
+    tokio::spawn(begin).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 impl Tx {

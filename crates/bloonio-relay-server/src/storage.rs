@@ -201,7 +201,9 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Database`].
     pub async fn begin(&self, tenant: &TenantId) -> Result<Tx, StorageError> {
-        Ok(self.writer.begin_holding(name_of(TENANT, tenant.as_str())).await?)
+        let mut tx = self.writer.begin().await?;
+        hold(&mut tx, tenant).await?;
+        Ok(tx)
     }
 
     /// Begins a write transaction of no tenant, for workers that serve all of them. On PostgreSQL several run side by
@@ -262,7 +264,7 @@ async fn answers(connection: &mut PgConnection, idle_for: Duration) -> Result<bo
 /// # Errors
 /// [`StorageError::Database`].
 pub async fn hold(tx: &mut Tx, tenant: &TenantId) -> Result<(), StorageError> {
-    Ok(tx.hold(name_of(TENANT, tenant.as_str())).await?)
+    Ok(tx.hold(name_of("bloonio-tenant-transaction", tenant.as_str())).await?)
 }
 
 /// Makes the rest of a transaction the only one that claims from `queue`, after what it holds of tenants.
@@ -272,9 +274,6 @@ pub async fn hold(tx: &mut Tx, tenant: &TenantId) -> Result<(), StorageError> {
 pub(crate) async fn hold_queue(tx: &mut Tx, queue: &str) -> Result<(), StorageError> {
     Ok(tx.hold(name_of("bloonio-queue-transaction", queue)).await?)
 }
-
-/// What a transaction of one tenant holds.
-const TENANT: &str = "bloonio-tenant-transaction";
 
 /// A name as PostgreSQL's advisory locks know them: numbers. Two texts of the same number would only wait for each other.
 fn name_of(domain: &str, text: &str) -> i64 {
