@@ -36,22 +36,27 @@ pub async fn fetch(
     instruction_id: &InstructionId,
     wait: Duration,
 ) -> Result<Outcome, ServiceError> {
+    let look = async || {
+        let prompt = prompt::get(app.storage.readers(), &tenant.tenant_id, instruction_id).await?;
+        Ok::<_, ServiceError>(prompt.ok_or(ErrorCode::NotFound)?)
+    };
+    let prompt = look().await?;
+    let status = prompt.status(app.clock.now());
+    if status != ChallengeStatus::Pending || wait.is_zero() {
+        return outcome(tenant, instruction_id, status, prompt.event.as_deref());
+    }
+    let _open = Open::new(names::LONG_POLLS_OPEN);
+    let deadline = Instant::now() + wait;
     // Whoever subscribes reads once after subscribing: a decision between the two is not missed.
     let mut changes = app.prompts.subscribe((tenant.tenant_id.clone(), instruction_id.clone()));
-    let deadline = Instant::now() + wait;
-    let mut waiting = None;
     loop {
+        let prompt = look().await?;
         let now = app.clock.now();
-        let prompt = prompt::get(app.storage.readers(), &tenant.tenant_id, instruction_id).await?;
-        let prompt = prompt.ok_or(ErrorCode::NotFound)?;
         let status = prompt.status(now);
         if status != ChallengeStatus::Pending || Instant::now() >= deadline || app.stopping.is_cancelled() {
-            if waiting.is_some() {
-                still_entitled(app, tenant).await?;
-            }
+            still_entitled(app, tenant).await?;
             return outcome(tenant, instruction_id, status, prompt.event.as_deref());
         }
-        waiting.get_or_insert_with(|| Open::new(names::LONG_POLLS_OPEN));
         tokio::select! {
             _ = changes.woken() => (),
             () = tokio::time::sleep(prompt.expires_at.since(now)) => (),
