@@ -39,11 +39,10 @@ pub fn query_for(sqlite: impl Into<Cow<'static, str>>, postgres: impl Into<Cow<'
     Query { sqlite: sqlite.into(), postgres: Some(postgres.into()), values: Vec::new() }
 }
 
-/// A statement over the rows of a JSON array of arrays that is bound to `placeholder`, in words of each engine that `sql`
-/// makes with [`Rows`]. However many rows there are, it is one statement, of one text.
-pub fn query_rows(placeholder: &'static str, sql: impl Fn(Rows) -> String) -> Query {
-    let rows = |engine| Rows { engine, placeholder };
-    query_for(sql(rows(Engine::Sqlite)), sql(rows(Engine::Postgres)))
+/// A statement over the rows of a JSON array of arrays that is bound to `placeholder`, in the words of `engine`, which `sql`
+/// has from [`Rows`]. However many rows there are, it is one statement, of one text.
+pub fn query_rows(engine: Engine, placeholder: &'static str, sql: impl FnOnce(Rows) -> String) -> Query {
+    query(sql(Rows { engine, placeholder }))
 }
 
 /// The rows that a statement is over, and their cells, counted from 0. `null` is NULL.

@@ -85,7 +85,7 @@ fn row_of(entry: Entry) -> Value {
 
 /// The database checks that each entry is the next of its chain, and moves the chain's end to it.
 async fn insert(tx: &mut Tx, rows: Vec<Value>) -> Result<(), StorageError> {
-    query_rows("$1", |rows| {
+    query_rows(tx.engine(), "$1", |rows| {
         let [chain, kind, subject, details] = [0, 3, 4, 5].map(|cell| rows.text(cell));
         let ([seq, at], [prev_hash, hash]) = ([1, 2].map(|cell| rows.whole(cell)), [6, 7].map(|cell| rows.bytes(cell)));
         let entries = rows.table();

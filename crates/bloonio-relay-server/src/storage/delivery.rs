@@ -188,7 +188,7 @@ pub async fn settle<'a>(
 }
 
 async fn settle_rows(tx: &mut Tx, rows: Vec<Value>) -> Result<Vec<Row>, StorageError> {
-    let statement = query_rows("$1", |rows| {
+    let statement = query_rows(tx.engine(), "$1", |rows| {
         let [tenant, id, lease, state, error] = [0, 1, 2, 3, 7].map(|cell| rows.text(cell));
         let [next_at, settled_at, status] = [4, 5, 6].map(|cell| rows.whole(cell));
         let ends = rows.table();

@@ -117,7 +117,7 @@ pub async fn enqueue(
     lease: &Lease,
 ) -> Result<(), StorageError> {
     let devices: Vec<_> = devices.iter().map(|device| [device.device_id.as_str(), device.platform.as_str()]).collect();
-    query_rows("$9", |devices| {
+    query_rows(tx.engine(), "$9", |devices| {
         let (table, device_id, platform) = (devices.table(), devices.text(0), devices.text(1));
         format!(
             "-- enqueue_pushes
@@ -308,7 +308,7 @@ pub async fn settle_accepted(tx: &mut Tx, accepted: &[Accepted<'_>]) -> Result<u
         let key = [job.tenant_id.as_str(), &job.subject_id, job.kind.as_str(), job.device_id.as_str()];
         json!([key[0], key[1], key[2], key[3], job.lease_token, message_id, at.as_millis()])
     };
-    let done = query_rows("$1", |rows| {
+    let done = query_rows(tx.engine(), "$1", |rows| {
         let [tenant, subject, kind, device, lease, message_id] = [0, 1, 2, 3, 4, 5].map(|cell| rows.text(cell));
         format!(
             "-- settle_accepted_pushes

@@ -13,20 +13,9 @@ use crate::storage::db::{query, query_rows};
 /// How long a signature is remembered. The window is 30 s either way, so a signed request is good for 60 s at most.
 pub const REMEMBERED: Duration = Duration::from_secs(90);
 
-/// What was signed before a restore may have been seen before it: what was remembered of that is lost (`epoch`).
-fn claim_statement(keys: usize) -> String {
-    let keys: Vec<_> = (0..keys).map(|n| format!("SELECT ${} AS seen_key", n + 5)).collect();
-    let keys = keys.join(" UNION ALL ");
-    format!(
-        "-- claim_replay
-    INSERT INTO replays (tenant_id, seen_key, expires_at)
-    SELECT $1, k.seen_key, $2 FROM epoch CROSS JOIN ({keys}) AS k WHERE epoch.signed_after < $4
-    ON CONFLICT (tenant_id, seen_key) DO UPDATE SET expires_at = excluded.expires_at WHERE replays.expires_at <= $3"
-    )
-}
-
 /// Claims `keys` for a request of `tenant`, signed at `signed_at`; `false` means that one of them was seen before. One
-/// statement, so of any number of equal requests one gets them, and however many keys there are, one write.
+/// statement, so of any number of equal requests one gets them, and however many keys there are, one write. What was signed
+/// before a restore may have been seen before it: what was remembered of that is lost (`epoch`).
 ///
 /// # Errors
 /// [`StorageError::Database`].
@@ -37,13 +26,24 @@ pub async fn claim(
     signed_at: Timestamp,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let statement = query(claim_statement(keys.len()))
-        .bind(tenant.as_str())
-        .bind(now.plus(REMEMBERED).as_millis())
-        .bind(now.as_millis())
-        .bind(signed_at.as_millis());
-    let statement = keys.iter().fold(statement, |statement, key| statement.bind(key.as_slice()));
-    let done = statement.execute(storage.writer()).await?;
+    let rows: Vec<_> = keys.iter().map(|key| [hex::encode(key)]).collect();
+    let done = query_rows(storage.writer().engine(), "$5", |rows| {
+        let (key, keys) = (rows.bytes(0), rows.table());
+        format!(
+            "-- claim_replay
+             INSERT INTO replays (tenant_id, seen_key, expires_at)
+             SELECT $1, {key}, $2 FROM epoch CROSS JOIN {keys} WHERE epoch.signed_after < $4
+             ON CONFLICT (tenant_id, seen_key) DO UPDATE SET expires_at = excluded.expires_at
+             WHERE replays.expires_at <= $3"
+        )
+    })
+    .bind(tenant.as_str())
+    .bind(now.plus(REMEMBERED).as_millis())
+    .bind(now.as_millis())
+    .bind(signed_at.as_millis())
+    .bind(json!(rows).to_string())
+    .execute(storage.writer())
+    .await?;
     Ok(u64::try_from(keys.len()) == Ok(done.rows_affected()))
 }
 
@@ -62,7 +62,7 @@ pub async fn remember(
     if keys.is_empty() {
         return Ok(());
     }
-    query_rows("$1", |rows| {
+    query_rows(tx.engine(), "$1", |rows| {
         let (tenant, key, keys) = (rows.text(0), rows.bytes(1), rows.table());
         format!(
             "-- remember_replays
