@@ -14,9 +14,13 @@ pub mod tenant;
 
 use bloonio_wire::code::ErrorCode;
 use clap::Subcommand;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::config::{Config, RelayArgs, StoreArgs, StoreConfig};
+use crate::seal::KeyRing;
 use crate::service::error::ServiceError;
+use crate::storage::Storage;
 use crate::{http, serve, telemetry};
 
 /// A command.
@@ -91,6 +95,18 @@ pub(crate) fn store(args: StoreArgs) -> anyhow::Result<StoreConfig> {
     let config = StoreConfig::from_args(args)?;
     telemetry::start_log(config.log_format);
     Ok(config)
+}
+
+/// Opens the database, does the work, closes the database; gives the work's answer as JSON.
+pub(crate) async fn on_storage<T: Serialize>(
+    args: StoreArgs,
+    work: impl AsyncFnOnce(&Storage, &KeyRing) -> Result<T, ServiceError>,
+) -> anyhow::Result<Result<Value, ServiceError>> {
+    let config = store(args)?;
+    let (storage, keys) = serve::open(&config).await?;
+    let done = work(&storage, &keys).await.and_then(|answer| Ok(serde_json::to_value(answer)?));
+    storage.close().await;
+    Ok(done)
 }
 
 /// A refusal, for the person at the terminal.

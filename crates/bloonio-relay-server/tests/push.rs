@@ -16,7 +16,7 @@ use bloonio_relay_server::push::{
 };
 use bloonio_relay_server::service::address;
 use bloonio_relay_server::storage::db::{query, query_for};
-use bloonio_relay_server::storage::device::revival::Wave;
+use bloonio_relay_server::storage::device::revival::{self, Wave};
 use bloonio_relay_server::storage::push::{self, NewPush, Retirement};
 use bloonio_wire::clock::{Clock, Timestamp};
 use bloonio_wire::device::Platform;
@@ -269,7 +269,7 @@ async fn an_address_that_was_retired_wrongly_is_revived_and_gets_the_next_prompt
     let wave = |since| Wave { verdict: Retirement::Dead, since, reason: None, tenant_id: tenant_id.clone() };
     let later = START.plus(Duration::from_secs(1));
     assert_eq!(address::revive(storage, &wave(later), later).await.unwrap(), 0);
-    assert_eq!(address::count(storage, &wave(START)).await.unwrap(), 1);
+    assert_eq!(revival::count(storage, &wave(START)).await.unwrap(), 1);
     assert_eq!(address::revive(storage, &wave(START), later).await.unwrap(), 1);
     assert_eq!(address_state(&relay, "token-b").await, ("live".into(), None));
     assert_eq!(ask(&bank, "instruction-2").await.data()["failed_count"], 0);

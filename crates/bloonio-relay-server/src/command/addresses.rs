@@ -8,7 +8,7 @@ use serde_json::json;
 use super::output::PlaceArgs;
 use crate::service::address;
 use crate::storage::Storage;
-use crate::storage::device::revival::Wave;
+use crate::storage::device::revival::{self, Wave};
 use crate::storage::push::Retirement;
 
 /// What can be done to push addresses.
@@ -50,11 +50,10 @@ impl AddressesCommand {
         let Self::Revive(ReviveArgs { verdict, since, reason, tenant, dry_run, place }) = self;
         let wave = Wave { verdict, since, reason, tenant_id: tenant };
         let revive = async |storage: &Storage| {
-            let found = match dry_run {
-                true => address::count(storage, &wave).await?,
-                false => address::revive(storage, &wave, SystemClock.now()).await?,
+            let (done, found) = match dry_run {
+                true => ("would_be_revived", revival::count(storage, &wave).await?),
+                false => ("revived", address::revive(storage, &wave, SystemClock.now()).await?),
             };
-            let done = if dry_run { "would_be_revived" } else { "revived" };
             Ok(json!({"verdict": verdict.as_str(), "since": since, done: found}))
         };
         place.work("revive addresses", "tenant", &[], revive).await

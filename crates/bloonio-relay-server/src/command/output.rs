@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::StoreArgs;
-use crate::serve;
 use crate::service::error::ServiceError;
 use crate::storage::Storage;
 use crate::telemetry::AUDIT;
@@ -46,10 +45,7 @@ impl PlaceArgs {
         columns: &[&str],
         work: impl AsyncFnOnce(&Storage) -> Result<T, ServiceError>,
     ) -> anyhow::Result<()> {
-        let config = super::store(self.store)?;
-        let (storage, _master) = serve::open(&config).await?;
-        let done = work(&storage).await.and_then(|answer| Ok(serde_json::to_value(answer)?));
-        storage.close().await;
+        let done = super::on_storage(self.store, async |storage, _keys| work(storage).await).await?;
         tracing::info!(target: AUDIT, operation, succeeded = done.is_ok(), "operator call from the command line");
         self.output.print(&done.map_err(|error| super::explain(error, subject))?, columns)
     }

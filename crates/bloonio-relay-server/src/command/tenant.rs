@@ -13,7 +13,6 @@ use serde_json::Value;
 use super::output::PlaceArgs;
 use crate::config::CallbackArgs;
 use crate::seal::Sealer;
-use crate::serve;
 use crate::service::error::ServiceError;
 use crate::service::tenant::{Registry, TenantStatus};
 use crate::telemetry::AUDIT;
@@ -162,23 +161,17 @@ async fn set_status(args: OneTenant, status: TenantStatus) -> anyhow::Result<()>
         .await
 }
 
-/// Opens the database, does the work, prints its answer, closes the database.
+/// Does the work in the database, notes it in the log, and prints its answer.
 async fn with_registry<T: Serialize>(
     operation: &'static str,
     place: PlaceArgs,
     work: impl AsyncFnOnce(Registry<'_>) -> Result<T, ServiceError>,
 ) -> anyhow::Result<()> {
-    let config = super::store(place.store)?;
-    let (storage, keys) = serve::open(&config).await?;
-    let registry = Registry {
-        storage: &storage,
-        sealer: &Sealer::new(&keys),
-        clock: &SystemClock,
-        random: &SystemRandom,
-        allow_http: false,
-    };
-    let done = work(registry).await.and_then(|answer| Ok(serde_json::to_value(answer)?));
-    storage.close().await;
+    let done = super::on_storage(place.store, async |storage, keys| {
+        let sealer = Sealer::new(keys);
+        work(Registry { storage, sealer: &sealer, clock: &SystemClock, random: &SystemRandom, allow_http: false }).await
+    });
+    let done = done.await?;
     let tenant = done.as_ref().ok().and_then(|answer| answer["tenant_id"].as_str()).unwrap_or_default();
     let succeeded = done.is_ok();
     tracing::info!(target: AUDIT, operation, tenant.id = tenant, succeeded, "operator call from the command line");

@@ -7,14 +7,6 @@ use crate::service::error::ServiceError;
 use crate::storage::device::revival::{self, Wave};
 use crate::storage::{Storage, audit};
 
-/// How many addresses a wave has taken out of use.
-///
-/// # Errors
-/// [`ServiceError::Storage`].
-pub async fn count(storage: &Storage, wave: &Wave) -> Result<i64, ServiceError> {
-    Ok(revival::count(storage, wave).await?)
-}
-
 /// Takes the addresses of a wave into use again; gives how many there were.
 ///
 /// # Errors
